@@ -1,0 +1,104 @@
+"""Every key a place_jax config can have, with its neutral value. The experiments beside this file
+start from it and say what they change; a key that is not here is an error.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Returns all keys at their neutral values. `arg` is unused."""
+    del arg
+    config = ConfigDict()
+    config.seed = 0
+    config.objective = "place"  # place | clip
+
+    config.data = ConfigDict()
+    config.data.dir = ""  # a folder that `place prepare` wrote
+    config.data.batch_size = 64  # pairs in the global batch, over all hosts
+    config.data.crop_size = 224
+    config.data.max_tokens = 128
+    config.data.max_sentences = 8
+    config.data.shuffle_pairs = False  # a control: each image with another patient's report
+
+    config.model = ConfigDict()
+    config.model.joint_dim = 128
+    config.model.dtype = "float32"  # of the towers' products: float32 | bfloat16 | float64
+    config.model.param_dtype = "float32"
+    config.model.remat = "none"  # none | dots | full
+
+    config.model.image = ConfigDict()
+    config.model.image.stem = "patch"  # patch: one linear map | conv: 4x4 patchify, then 3x3 / 2
+    config.model.image.patch_size = 16
+    config.model.image.width = 768
+    config.model.image.depth = 12
+    config.model.image.heads = 12
+    config.model.image.mlp_dim = 3072
+    config.model.image.weights = ""  # a Hugging Face ViT folder or .safetensors, or none
+
+    config.model.text = ConfigDict()
+    config.model.text.context = "sentence"  # sentence | report
+    config.model.text.vocab_size = 0  # 0: as many as the data's vocabulary
+    config.model.text.max_positions = 512
+    config.model.text.width = 768
+    config.model.text.depth = 12
+    config.model.text.heads = 12
+    config.model.text.mlp_dim = 3072
+    config.model.text.weights = ""  # a Hugging Face BERT folder or .safetensors, or none
+
+    config.model.observation = ConfigDict()  # VPOE
+    config.model.observation.num_queries = 32
+    config.model.observation.width = 768
+    config.model.observation.depth = 2
+    config.model.observation.heads = 12
+    config.model.observation.mlp_dim = 3072
+    config.model.observation.query_init = "orthogonal"  # orthogonal | normal
+    config.model.observation.competition = "none"  # none | slots: softmax over queries first
+
+    config.model.correlation = ConfigDict()  # CCE
+    config.model.correlation.rank = 64
+    config.model.correlation.width = 512
+    config.model.correlation.depth = 2
+    config.model.correlation.heads = 8
+    config.model.correlation.mlp_dim = 2048
+    config.model.correlation.mask_ratio = 0.5
+
+    config.loss = ConfigDict()
+    config.loss.lambda_p = 1.0
+    config.loss.lambda_c = 1.0
+    config.loss.lambda_p_warmup_steps = 0  # PCMA's weight grows linearly over these steps
+    config.loss.tau_m = 0.1  # temperature of the match over queries; to 0 it is the maximum
+    config.loss.sentence_block = 512  # sentences scored at once, so that B x Q x B x S never is
+    config.loss.attention_diversity = 0.0  # weight of the overlap between queries' attention
+
+    config.optimizer = ConfigDict()
+    config.optimizer.learning_rate = 1e-4
+    config.optimizer.warmup_steps = 0
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.98
+    config.optimizer.clip_norm = 1.0
+    config.optimizer.end_fraction = 0.01  # learning rate at the end, as a fraction of its peak
+
+    config.train = ConfigDict()
+    config.train.steps = 1000
+    config.train.log_every = 50
+    config.train.eval_every = 500
+    config.train.checkpoint_every = 500
+    config.train.keep_checkpoints = 2
+    config.train.max_bad_steps = 10
+    config.train.ema_decay = 0.0  # 0: no moving average of the parameters is kept
+    config.train.calibrate = True  # centre and scale both projections on the first batch
+
+    config.mesh = ConfigDict()  # one axis may be -1: whatever devices remain
+    config.mesh.replica = 1
+    config.mesh.data = -1
+    config.mesh.fsdp = 1
+    config.mesh.tensor = 1
+
+    config.evaluation = ConfigDict()
+    config.evaluation.batch_size = 64
+    config.evaluation.max_examples = 0  # 0: all; in-loop evaluation reads the validation split
+    config.evaluation.retrieval_pool = 256
+    config.evaluation.bootstrap = 1000
+    config.evaluation.include_examples = False  # images and texts of data that may not be shared
+    return config

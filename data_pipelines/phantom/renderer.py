@@ -1,0 +1,122 @@
+"""Draws a phantom: anatomy, findings and technique -> grey pixels and each finding's mask."""
+
+import dataclasses
+
+import numpy as np
+
+from data_pipelines.phantom.anatomy import Anatomy
+from data_pipelines.phantom.canvas import fade, times
+from data_pipelines.phantom.devices import device_effect
+from data_pipelines.phantom.exposure import Exposure, develop
+from data_pipelines.phantom.findings import DEVICES, Finding, Kind
+from data_pipelines.phantom.opacities import Effect, lung_effect
+from data_pipelines.phantom.skeleton import skeleton
+from data_pipelines.phantom.thorax import (
+    SIDES,
+    airway,
+    gastric_bubble,
+    lungs,
+    mediastinum,
+    soft_tissue,
+    vessels,
+    weighted,
+)
+
+MIN_SIZE, MAX_SIZE = 64, 1024
+_AIR = 1330  # attenuation that a lung's air takes away
+_VISIBLE = 40  # coverage from which a pixel belongs to a finding's mask
+
+
+@dataclasses.dataclass(frozen=True)
+class Rendering:
+    """A picture and its truth.
+
+    Attributes:
+      pixels: [size, size] uint8.
+      masks: [n, size, size] bool, one for each place of a finding.
+      finding_of_mask: [n] index into the findings given.
+    """
+
+    pixels: np.ndarray
+    masks: np.ndarray
+    finding_of_mask: np.ndarray
+
+    def boxes(self) -> np.ndarray:
+        """[n, 4] float32, (x_min, y_min, x_max, y_max): the masks' bounds."""
+        boxes = np.zeros((len(self.masks), 4), np.float32)
+        for index, mask in enumerate(self.masks):
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            boxes[index] = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+        return boxes
+
+
+def render(
+    anatomy: Anatomy, findings: tuple[Finding, ...], exposure: Exposure, size: int
+) -> Rendering:
+    """Draws one image.
+
+    Equal arguments give equal bytes, in any process and on any machine. Taking a finding away
+    changes pixels in and just around its mask only.
+
+    Raises:
+      ValueError: size is outside 64..1024.
+    """
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise ValueError(f"size={size} is outside {MIN_SIZE}..{MAX_SIZE}: choose one within")
+    canvas = exposure.canvas(size)
+    lung = lungs(canvas, anatomy)
+    chest = np.maximum(lung[SIDES[0]], lung[SIDES[1]])
+    detail = np.random.default_rng([anatomy.detail_seed, 2])
+    effects = [_effect(finding, canvas, anatomy, lung) for finding in findings]
+
+    free = canvas.empty()
+    for effect in effects:
+        if effect.free_air is not None:
+            free = np.maximum(free, effect.free_air)
+    tissue = times(fade(chest, anatomy.tissue), 255 - free)
+    mottle = fade(times(canvas.texture(detail, (9, 23, 47)), tissue), 0.9)
+    # The lungs are thinner towards their borders.
+    depth = canvas.soft_fill(0.045, *(anatomy.lung(side) for side in SIDES))
+    depth = np.maximum(115 + fade(depth, 140 / 255), free)
+    air = times(chest - mottle, depth)
+
+    attenuation = soft_tissue(canvas, anatomy)
+    great_vessels = mediastinum(canvas, anatomy)
+    enlargement = max((_enlargement(f) for f in findings), default=0.0)
+    heart = canvas.blur(canvas.fill(anatomy.heart(enlargement)), 0.005)
+    air = times(air, 255 - fade(great_vessels, 0.90))
+    air = times(air, 255 - fade(heart, 0.82))
+    for effect in effects:
+        if effect.water is not None:
+            air = times(air, 255 - effect.water)
+
+    markings = times(vessels(canvas, anatomy), times(air, 255 - free))
+    attenuation -= weighted(_AIR, air)
+    attenuation += weighted(350, markings)
+    attenuation += weighted(230, great_vessels)
+    attenuation -= weighted(330, airway(canvas, anatomy))
+    if anatomy.bubble:
+        attenuation -= weighted(520, gastric_bubble(canvas, anatomy))
+    attenuation += skeleton(canvas, anatomy, air)
+    for effect in effects:
+        if effect.added is not None:
+            attenuation += effect.added
+    masks = [(i, region > _VISIBLE) for i, e in enumerate(effects) for region in e.regions]
+    seen = [(i, mask) for i, mask in masks if mask.any()]
+    return Rendering(
+        pixels=develop(exposure, attenuation),
+        masks=np.array([m for _, m in seen], bool).reshape(-1, size, size),
+        finding_of_mask=np.array([i for i, _ in seen], np.int32),
+    )
+
+
+def _enlargement(finding: Finding) -> float:
+    return 0.035 + 0.20 * finding.size if finding.kind is Kind.CARDIOMEGALY else 0.0
+
+
+def _effect(finding: Finding, canvas, anatomy: Anatomy, lung) -> Effect:
+    if finding.kind is Kind.CARDIOMEGALY:
+        return Effect([canvas.fill(anatomy.heart(_enlargement(finding)))])
+    if finding.kind in DEVICES:
+        return device_effect(finding, canvas, anatomy)
+    return lung_effect(finding, canvas, anatomy, lung)

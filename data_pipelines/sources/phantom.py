@@ -1,0 +1,152 @@
+"""PhantomCXR as a source: every study is drawn when it is loaded, and nothing is on disk."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from data_pipelines.phantom import VERSION
+from data_pipelines.phantom.anatomy import sample_anatomy
+from data_pipelines.phantom.exposure import sample_exposure
+from data_pipelines.phantom.findings import DIFFICULTY, LABEL_OF, Finding, draw_findings
+from data_pipelines.phantom.grammar import Report, write_report
+from data_pipelines.phantom.prompts import PROMPTS
+from data_pipelines.phantom.renderer import MAX_SIZE, MIN_SIZE, Rendering, render
+from data_pipelines.records import CHEXPERT_LABELS, BadInput, Key, Label, Study
+
+_SECOND_STUDY = 0.25  # of the patients come twice
+_PORTABLE = 0.35  # of the studies are AP
+# Of every 25 patients in a row, so that shares are exact and a patient's split depends neither on
+# how many patients there are nor on anything but the seed.
+_SPLIT_BLOCK = ("train",) * 20 + ("validation",) * 2 + ("test",) * 3
+
+
+@dataclasses.dataclass(frozen=True)
+class PhantomSource:
+    """Synthetic patients with exact truth. Implements records.Source; nothing in it is a person.
+
+    Attributes:
+      config: "easy" (six large findings) or "default" (all, smaller, with company).
+      patients: how many; each has one or two studies of one image.
+      size: side of the square images, 64..1024.
+      seed: other seeds are other patients.
+    """
+
+    config: str = "easy"
+    patients: int = 1000
+    size: int = 256
+    seed: int = 0
+
+    name = "phantom_cxr"
+    shareable = True
+
+    def __post_init__(self):
+        if self.config not in DIFFICULTY:
+            choices = ", ".join(DIFFICULTY)
+            raise BadInput("phantom_config", f"config={self.config!r}: choose one of {choices}")
+        if not MIN_SIZE <= self.size <= MAX_SIZE:
+            raise BadInput(
+                "phantom_size", f"size={self.size}: choose one within {MIN_SIZE}..{MAX_SIZE}"
+            )
+        if self.seed < 0:
+            raise BadInput("phantom_seed", f"seed={self.seed}: choose 0 or more")
+        if self.patients < 1:
+            raise BadInput("phantom_patients", f"patients={self.patients}: draw at least 1")
+
+    @property
+    def version(self) -> str:
+        return f"{VERSION}-synthetic-{self.config}-seed{self.seed}"
+
+    @property
+    def split_rule(self) -> str:
+        return (
+            f"of every {len(_SPLIT_BLOCK)} patients in a row, ordered by a hash of (seed"
+            f" {self.seed}, patient): 20 train, 2 validation, 3 test"
+        )
+
+    def keys(self) -> Sequence[Key]:
+        keys = []
+        for patient in range(self.patients):
+            name, split = f"phantom{self.seed}-{patient:07d}", _split(self.seed, patient)
+            for study in range(1 + (_share(self.seed, patient, "studies") < _SECOND_STUDY)):
+                study_id = f"{name}-s{study}"
+                keys.append(Key(f"{study_id}-i0", study_id, name, split))
+        return keys
+
+    def load(self, key: Key) -> Study:
+        patient, study = _numbers(key)
+        view, findings, report = self.truth(patient, study)
+        rendering = self.draw(patient, study, view, findings)
+        return _study(self.config, view, findings, report, rendering)
+
+    def truth(self, patient: int, study: int) -> tuple[str, tuple[Finding, ...], Report]:
+        """View, findings and report of a study, without drawing it."""
+        rng = np.random.default_rng([self.seed, patient, study, 107])
+        view = "AP" if rng.random() < _PORTABLE else "PA"
+        findings = draw_findings(self.config, view, rng)
+        words = np.random.default_rng([self.seed, patient, study, 109])
+        return view, findings, write_report(self.config, findings, words)
+
+    def draw(self, patient: int, study: int, view: str, findings: tuple[Finding, ...]) -> Rendering:
+        """The picture of a study; `findings` may be other than its own, for comparison."""
+        anatomy = sample_anatomy(self.seed, patient, view)
+        exposure = sample_exposure(self.seed, patient, study, view)
+        return render(anatomy, findings, exposure, self.size)
+
+    def prompts(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        return PROMPTS[self.config]
+
+
+def _share(seed: int, patient: int, purpose: str) -> float:
+    """A number in 0..1 that depends on its arguments alone."""
+    digest = hashlib.blake2b(f"{seed}/{patient}/{purpose}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _split(seed: int, patient: int) -> str:
+    first = patient - patient % len(_SPLIT_BLOCK)
+    own = _share(seed, patient, "split")
+    block = range(first, first + len(_SPLIT_BLOCK))
+    return _SPLIT_BLOCK[sum(_share(seed, other, "split") < own for other in block)]
+
+
+def _numbers(key: Key) -> tuple[int, int]:
+    _, patient, study, _ = key.image_id.split("-")
+    return int(patient), int(study[1:])
+
+
+def _study(
+    config: str, view: str, findings: tuple[Finding, ...], report: Report, rendering: Rendering
+) -> Study:
+    number = {label: index for index, label in enumerate(CHEXPERT_LABELS)}
+    labels = np.full(len(CHEXPERT_LABELS), Label.MISSING, np.int8)
+    for kind in DIFFICULTY[config].prevalence:
+        labels[number[LABEL_OF[kind]]] = Label.NEGATIVE
+    for finding in findings:
+        labels[number[finding.label]] = Label.POSITIVE
+    labels[number["No Finding"]] = Label.NEGATIVE if findings else Label.POSITIVE
+
+    box_label = [number[findings[i].label] for i in rendering.finding_of_mask]
+    classes = np.zeros(rendering.pixels.shape, np.uint8)
+    # The smallest is drawn last, so that what lies within another is not lost.
+    for index in np.argsort([-mask.sum() for mask in rendering.masks], kind="stable"):
+        classes[rendering.masks[index]] = 1 + box_label[index]
+    sentence_box = [
+        (sentence, box)
+        for sentence, spoken in enumerate(report.sentences)
+        for link in spoken.links
+        for box, finding in enumerate(rendering.finding_of_mask)
+        if link.finding == finding
+    ]
+    return Study(
+        pixels=rendering.pixels,
+        findings=" ".join(sentence.text for sentence in report.findings),
+        impression=" ".join(sentence.text for sentence in report.impression),
+        view=view,
+        labels=labels,
+        boxes=rendering.boxes(),
+        box_label=np.array(box_label, np.int32),
+        mask=classes,
+        sentence_box=np.array(sentence_box, np.int32).reshape(-1, 2),
+    )

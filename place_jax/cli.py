@@ -1,0 +1,289 @@
+"""`place VERB`: a thin skin over the library. Heavy imports happen inside the verbs."""
+
+import argparse
+import json
+import logging
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+_CONFIG_PREFIX = "--config."
+_STOPPED = 143  # as a shell says it of SIGTERM: a launcher starts the same command again
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb. Returns the exit status: 0, 1 for bad input, 2 for bad usage,
+    130 or 143 where it was asked to stop and has saved."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    overrides = [item for item in rest if item.startswith(_CONFIG_PREFIX)]
+    unknown = [item for item in rest if not item.startswith(_CONFIG_PREFIX)]
+    if unknown or (overrides and arguments.verb != "train"):
+        parser.error(f"unrecognized argument {(unknown or overrides)[0]}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    arguments.overrides = [item.removeprefix(_CONFIG_PREFIX) for item in overrides]
+    try:
+        return arguments.run(arguments) or 0
+    except (ValueError, OSError, FloatingPointError) as error:
+        if os.environ.get("PLACE_TRACEBACK"):
+            raise
+        print(f"place {arguments.verb}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "tensorflow_datasets", "apache_beam", "clu"):
+            raise
+        print(
+            f"place {arguments.verb} needs {error.name}, which comes with the `train` extra: "
+            "pip install 'place_jax[train]'",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print(f"place {arguments.verb}: stopped; the same command goes on from here")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="place",
+        description="PLACE in JAX: pre-training on radiographs and their reports. Research "
+        "software, not a medical device.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _add_prepare(verbs)
+    _add_tokenize(verbs)
+    _add_inspect(verbs)
+    _add_train(verbs)
+    _add_evaluate(verbs)
+    return parser
+
+
+def _add_verb(verbs, name: str, run, summary: str, example: str) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_prepare(verbs) -> None:
+    parser = _add_verb(
+        verbs,
+        "prepare",
+        _prepare,
+        "raw files of a data set -> sharded TFRecords",
+        "place prepare folder --csv pairs.csv --image-column path --report-column text "
+        "--out-dir DATA",
+    )
+    parser.add_argument(
+        "source",
+        choices=("phantom", "folder"),
+        metavar="SOURCE",
+        help="phantom (synthetic) or folder (a CSV of image paths and reports)",
+    )
+    parser.add_argument("--out-dir", required=True, help="folder to write")
+    parser.add_argument("--image-size", type=int, default=256, help="long side, pixels (256)")
+    parser.add_argument("--vocab", help="a vocab.txt; else one is trained on the training split")
+    parser.add_argument("--limit", type=int, help="only the first N images")
+    parser.add_argument("--shards", type=int, help="shards a split; else chosen by size")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--max-bad-fraction",
+        type=float,
+        default=0.01,
+        help="fail when more of the images than this are unusable (0.01)",
+    )
+    parser.add_argument(
+        "--beam-options",
+        nargs="*",
+        default=[],
+        metavar="OPTION",
+        help="options of another Beam runner, such as runner=DataflowRunner",
+    )
+    phantom = parser.add_argument_group("phantom")
+    phantom.add_argument("--config", default="easy", choices=("easy", "default"))
+    phantom.add_argument("--patients", type=int, default=4000)
+    phantom.add_argument("--size", type=int, default=256, help="pixels of a rendered side")
+    phantom.add_argument("--seed", type=int, default=0)
+    folder = parser.add_argument_group("folder")
+    folder.add_argument("--csv", help="one row an image")
+    folder.add_argument("--image-column", help="path of a PNG, JPEG or DICOM file")
+    folder.add_argument("--report-column", help="the report's text")
+    folder.add_argument("--patient-column", help="patients are kept within a split")
+    folder.add_argument("--study-column", help="images of one study share a report")
+    folder.add_argument("--split-column", help="train, validation or test; else by patient")
+    folder.add_argument("--raw-dir", help="folder that image paths start from; else the CSV's")
+    folder.add_argument(
+        "--shareable",
+        action="store_true",
+        help="images and texts may be shown on pages and in logs",
+    )
+
+
+def _prepare(arguments) -> None:
+    from data_pipelines.prepare import prepare
+
+    prepare(
+        _source(arguments),
+        arguments.out_dir,
+        image_size=arguments.image_size,
+        vocab=arguments.vocab,
+        shards=arguments.shards,
+        workers=arguments.workers,
+        limit=arguments.limit,
+        max_bad_fraction=arguments.max_bad_fraction,
+        beam_options=[f"--{option.lstrip('-')}" for option in arguments.beam_options],
+    )
+
+
+def _source(arguments):
+    if arguments.source == "phantom":
+        from data_pipelines.sources.phantom import PhantomSource
+
+        return PhantomSource(
+            config=arguments.config,
+            patients=arguments.patients,
+            size=arguments.size,
+            seed=arguments.seed,
+        )
+    from data_pipelines.sources.folder import FolderSource
+
+    for flag in ("csv", "image_column", "report_column"):
+        if not getattr(arguments, flag):
+            raise ValueError(f"folder needs --{flag.replace('_', '-')}")
+    return FolderSource(
+        csv=arguments.csv,
+        image_column=arguments.image_column,
+        report_column=arguments.report_column,
+        patient_column=arguments.patient_column,
+        study_column=arguments.study_column,
+        split_column=arguments.split_column,
+        raw_dir=arguments.raw_dir,
+        shareable=arguments.shareable,
+    )
+
+
+def _add_tokenize(verbs) -> None:
+    parser = _add_verb(
+        verbs,
+        "tokenize",
+        _tokenize,
+        "tokens of another vocabulary for a prepared folder; images are left as they are",
+        "place tokenize DATA --vocab vocab.txt",
+    )
+    parser.add_argument("dir", help="a folder that `place prepare` wrote")
+    parser.add_argument("--vocab", required=True, help="a WordPiece vocab.txt")
+
+
+def _tokenize(arguments) -> None:
+    from data_pipelines.prepare import tokenize
+
+    tokenize(arguments.dir, arguments.vocab)
+
+
+def _add_inspect(verbs) -> None:
+    parser = _add_verb(
+        verbs,
+        "inspect",
+        _inspect,
+        "what a prepared folder holds: manifest, counts, a contact sheet with reports",
+        "place inspect DATA --out sheet.png",
+    )
+    parser.add_argument("dir", help="a folder that `place prepare` wrote")
+    parser.add_argument("--out", help="where the contact sheet goes (DIR/contact_sheet.png)")
+    parser.add_argument(
+        "--include-examples",
+        action="store_true",
+        help="show images and texts of data that is marked not shareable",
+    )
+
+
+def _inspect(arguments) -> None:
+    from data_pipelines.inspect import inspect
+
+    print(inspect(arguments.dir, arguments.out, arguments.include_examples))
+
+
+def _add_train(verbs) -> None:
+    parser = _add_verb(
+        verbs,
+        "train",
+        _train,
+        "pre-train, evaluate and write the page; goes on from the workdir's last checkpoint",
+        "place train --config phantom_demo --workdir RUN --config.data.dir=DATA "
+        "--config.train.steps=200",
+    )
+    parser.add_argument("--config", required=True, metavar="NAME|FILE[:ARG]")
+    parser.add_argument("--workdir", required=True)
+
+
+def _train(arguments) -> int:
+    from place_jax import configuration
+    from place_jax.training.loop import train_and_evaluate
+    from place_jax.training.preemption import Stopped
+
+    config = configuration.load_config(arguments.config, arguments.overrides)
+    try:
+        result = train_and_evaluate(config, arguments.workdir)
+    except Stopped as stopped:
+        print(f"place train: {stopped}", file=sys.stderr)
+        return _STOPPED
+    print(f"step {result.step}; checkpoint {result.checkpoint}")
+    _print_scores(result.metrics)
+    return 0
+
+
+def _add_evaluate(verbs) -> None:
+    parser = _add_verb(
+        verbs,
+        "evaluate",
+        _evaluate,
+        "scores of a checkpoint on a prepared data set",
+        "place evaluate zero-shot --checkpoint RUN --data DATA --out zero_shot.json",
+    )
+    parser.add_argument("task", choices=("zero-shot", "retrieval", "grounding"))
+    parser.add_argument("--checkpoint", required=True, help="a workdir, or a checkpoints/STEP")
+    parser.add_argument("--data", required=True, help="a folder that `place prepare` wrote")
+    parser.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    parser.add_argument("--prompts", help="JSON: {label: {positive: [...], negative: [...]}}")
+    parser.add_argument("--out", help="a JSON file for the scores")
+
+
+def _evaluate(arguments) -> None:
+    from place_jax.transfer.evaluation import evaluate_checkpoint
+
+    scores = evaluate_checkpoint(
+        arguments.task,
+        arguments.checkpoint,
+        arguments.data,
+        split=arguments.split,
+        prompts=arguments.prompts,
+    )
+    _print_scores(scores)
+    if arguments.out:
+        out = pathlib.Path(arguments.out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(scores, indent=2) + "\n")
+
+
+def _print_scores(scores: dict[str, float]) -> None:
+    """Prints scores a line each, with their interval where there is one."""
+    for name, value in scores.items():
+        if name.endswith(("_ci_low", "_ci_high")):
+            continue
+        line = f"  {name:<56} {value:8.4f}" if isinstance(value, float) else f"  {name:<56} {value}"
+        if f"{name}_ci_low" in scores:
+            line += f"  (95 % {scores[f'{name}_ci_low']:.4f} to {scores[f'{name}_ci_high']:.4f})"
+        print(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""Finding, checking and writing configs: `NAME|PATH[:arg]` plus `key=value` overrides.
+
+`configs/base.py` holds every key. An unknown key or a value of another type is an error.
+"""
+
+import ast
+import difflib
+import importlib.resources
+import importlib.util
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+_CHOICES = {
+    "objective": ("place", "clip"),
+    "model.dtype": ("float32", "bfloat16", "float64"),
+    "model.param_dtype": ("float32", "float64"),
+    "model.remat": ("none", "dots", "full"),
+    "model.image.stem": ("patch", "conv"),
+    "model.text.context": ("sentence", "report"),
+    "model.observation.query_init": ("orthogonal", "normal"),
+    "model.observation.competition": ("none", "slots"),
+}
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run. The message says the key, its value and the fix."""
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configs that come with the package."""
+    folder = importlib.resources.files("place_jax.configs")
+    names = [f.name[:-3] for f in folder.iterdir() if f.name.endswith(".py")]
+    return sorted(n for n in names if n not in ("__init__", "base"))
+
+
+def _load_file(path: pathlib.Path, arg: str) -> ConfigDict:
+    spec = importlib.util.spec_from_file_location(f"place_jax_config_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ConfigError(f"{path} has no get_config(arg): a config file defines that function")
+    return module.get_config(arg)
+
+
+def load_config(spec: str, overrides: Sequence[str] = ()) -> ConfigDict:
+    """Loads a config, applies overrides and validates it.
+
+    Args:
+      spec: a path to a Python file, or else the name of a shipped config; `:arg` may follow and
+        is handed to its get_config.
+      overrides: `key.of.config=value` each; values are Python literals, or else strings.
+
+    Raises:
+      ConfigError: for a config that is not there, an unknown key or a value of another type.
+    """
+    name, _, arg = spec.partition(":")
+    path = pathlib.Path(name)
+    if not (path.is_file() and path.suffix == ".py"):
+        if path.suffix == ".py" or path.parent != pathlib.Path("."):
+            raise ConfigError(
+                f"config {name} is not a file: name a file, or one of "
+                f"{', '.join(shipped_configs())}"
+            )
+        if name not in shipped_configs():
+            near = difflib.get_close_matches(name, shipped_configs(), 1)
+            hint = f"did you mean {near[0]}?" if near else "name a file, or one of those"
+            raise ConfigError(
+                f"config {name!r} is neither a file nor shipped ({', '.join(shipped_configs())}): "
+                f"{hint}"
+            )
+        path = pathlib.Path(str(importlib.resources.files("place_jax.configs") / f"{name}.py"))
+    try:
+        config = _load_file(path, arg)
+    except (AttributeError, KeyError, ValueError) as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
+    override(config, overrides)
+    validate(config)
+    return config
+
+
+def flatten(config: Mapping[str, Any] | ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields (dotted key, value) of every leaf, in order."""
+    for key, value in config.items():
+        if isinstance(value, ConfigDict | Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _unknown_key(key: str, known: Sequence[str]) -> ConfigError:
+    near = difflib.get_close_matches(key, known, 1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "configs/base.py lists every key"
+    return ConfigError(f"unknown config key {key}: {hint}")
+
+
+def _convert(key: str, value: Any, like: Any) -> Any:
+    """Returns `value` as the type of `like`; an int may stand for a float, nothing else may."""
+    if isinstance(like, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(like):
+        raise ConfigError(
+            f"config key {key}={value!r} is {type(value).__name__}: "
+            f"give {type(like).__name__}, such as {like!r}"
+        )
+    return value
+
+
+def override(config: ConfigDict, overrides: Sequence[str]) -> None:
+    """Applies `key=value` settings in place."""
+    known = [key for key, _ in flatten(config)]
+    for item in overrides:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise ConfigError(f"override {item!r} has no value: write {item}=VALUE")
+        if key not in known:
+            raise _unknown_key(key, known)
+        like = config
+        for part in key.split("."):
+            like = like[part]
+        if isinstance(like, str):
+            value = text
+        else:
+            try:
+                value = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                value = text
+        config.update_from_flattened_dict({key: _convert(key, value, like)})
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks keys, types and ranges against configs/base.py.
+
+    Raises:
+      ConfigError: at the first key that is unknown, missing, of another type or out of range.
+    """
+    from place_jax.configs import base
+
+    reference = dict(flatten(base.get_config()))
+    given = dict(flatten(config))
+    for key, value in given.items():
+        if key not in reference:
+            raise _unknown_key(key, list(reference))
+        _convert(key, value, reference[key])
+    for key in reference:
+        if key not in given:
+            raise ConfigError(f"config key {key} is missing: start from configs/base.py")
+    for key, choices in _CHOICES.items():
+        if given[key] not in choices:
+            raise ConfigError(f"config key {key}={given[key]!r}: one of {', '.join(choices)}")
+    _check_ranges(given)
+
+
+def _check_ranges(given: Mapping[str, Any]) -> None:
+    at_least_one = (
+        "data.batch_size", "data.crop_size", "data.max_tokens", "data.max_sentences",
+        "train.steps", "train.log_every", "train.eval_every", "train.checkpoint_every",
+        "train.keep_checkpoints", "train.max_bad_steps", "evaluation.batch_size",
+        "evaluation.retrieval_pool", "loss.sentence_block", "model.joint_dim",
+        "model.image.depth", "model.text.depth", "model.observation.num_queries",
+        "model.observation.depth", "model.correlation.depth", "model.correlation.rank",
+    )  # fmt: skip
+    for key in at_least_one:
+        if given[key] < 1:
+            raise ConfigError(f"config key {key}={given[key]}: at least 1")
+    for key in ("loss.tau_m", "optimizer.learning_rate", "optimizer.clip_norm"):
+        if given[key] <= 0:
+            raise ConfigError(f"config key {key}={given[key]}: above 0")
+    if not 0 < given["model.correlation.mask_ratio"] < 1:
+        raise ConfigError(
+            f"config key model.correlation.mask_ratio={given['model.correlation.mask_ratio']}: "
+            "between 0 and 1, both excluded"
+        )
+    crop, patch = given["data.crop_size"], given["model.image.patch_size"]
+    if crop % patch:
+        raise ConfigError(
+            f"data.crop_size={crop} does not divide into patches of {patch}: "
+            f"use {crop // patch * patch or patch} or {(crop // patch + 1) * patch}"
+        )
+    for tower in ("image", "text", "observation", "correlation"):
+        width, heads = given[f"model.{tower}.width"], given[f"model.{tower}.heads"]
+        if width % heads:
+            raise ConfigError(f"model.{tower}.width={width} does not divide over {heads} heads")
+
+
+def to_json(config: ConfigDict) -> str:
+    """The config as indented JSON, keys in the order of configs/base.py."""
+    return json.dumps(config.to_dict(), indent=2) + "\n"
+
+
+def from_json(text: str) -> ConfigDict:
+    """The inverse of to_json."""
+    return ConfigDict(json.loads(text))

@@ -1,0 +1,67 @@
+"""The Vision Transformer (arXiv 2010.11929): pre-norm, any patch size, any resolution."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from ml_collections import FrozenConfigDict
+
+from place_jax.models.hiding import Hiding, hide_pixels, keep_visible
+from place_jax.models.layers import Numerics, layer_norm, option, position_grid, resize_positions
+from place_jax.models.patch_stem import ConvStem, PatchStem, Stem
+from place_jax.models.transformer import BlockShape, run_blocks, stack_blocks
+
+
+class VisionTransformer(nnx.Module):
+    """Grey pixels to patch tokens.
+
+    The image's feature is the mean of its patch tokens [ours]: they are what the observation
+    extractor and the correlation decoder read, so that all objectives train the same vectors. With
+    the "patch" stem a class token stands among the tokens, as pre-trained weights expect, and is
+    not handed out; its position is part of it. With the "conv" stem there is none.
+    """
+
+    def __init__(
+        self, config: FrozenConfigDict, image_size: int, numerics: Numerics, *, rngs: nnx.Rngs
+    ):
+        if image_size % config.patch_size:
+            raise ValueError(
+                f"crop_size={image_size} does not cut into patches of {config.patch_size}: "
+                f"use a multiple of {config.patch_size}"
+            )
+        self.patch_size = config.patch_size
+        self.numerics = numerics
+        stem = option(Stem, "image.stem", config.stem)
+        make_stem = PatchStem if stem is Stem.PATCH else ConvStem
+        self.stem = make_stem(config.patch_size, config.width, numerics, rngs=rngs)
+        side = image_size // config.patch_size
+        self.position = nnx.Param(position_grid((side, side), config.width, numerics.param_dtype))
+        self.has_class_token = stem is Stem.PATCH
+        if self.has_class_token:
+            self.class_token = nnx.Param(
+                nnx.initializers.normal(0.02)(rngs.params(), (config.width,), numerics.param_dtype)
+            )
+        shape = BlockShape(config.width, config.heads, config.mlp_dim)
+        self.blocks = stack_blocks(config.depth, shape, numerics, rngs=rngs)
+        self.norm = layer_norm(config.width, numerics, rngs=rngs)
+
+    def __call__(self, image: Array, hiding: Hiding | None = None) -> Array:
+        """Encodes [B, H, W, 1], already normalised, to patch tokens [B, N, D] in reading order.
+
+        With `hiding`, hidden patches are blanked before the stem, whose windows would leak them
+        otherwise, and only the visible ones are encoded: [B, N - hidden, D].
+        """
+        if hiding is not None:
+            image = hide_pixels(image, hiding.hidden, self.patch_size)
+        x = self.stem(image)
+        grid = x.shape[1:3]
+        x = x + resize_positions(self.position[...], grid).astype(x.dtype)
+        x = x.reshape(x.shape[0], -1, x.shape[-1])
+        if hiding is not None:
+            x = keep_visible(x, hiding)
+        if self.has_class_token:
+            token = jnp.broadcast_to(
+                self.class_token[...].astype(x.dtype), (x.shape[0], 1, x.shape[-1])
+            )
+            x = jnp.concatenate([token, x], axis=1)
+        x, _ = run_blocks(self.blocks, x, self.numerics)
+        return self.norm(x)[:, int(self.has_class_token) :]

@@ -1,0 +1,151 @@
+"""CCE, cross-modal correlation exploration: how an image's patches correlate, given its report.
+
+The target is ours: the correlations of the patches' pixels, taken from the image itself.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from ml_collections import ConfigDict
+
+from place_jax.objectives import contrastive
+from place_jax.outputs import Outputs
+
+# Grey levels out of 255. Rounding to 8 bits alone spreads a patch by 0.29: below one level, what
+# correlates is noise. Padding is exactly flat.
+FLAT_SPREAD = 1.0
+# Huber's delta. Errors of correlations are at most 2, and nearly always below 1: there the loss is
+# half the squared error, whose best predictor is the conditional mean that R^2 is about.
+HUBER_DELTA = 1.0
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class CorrelationPairs:
+    """Targets, predictions and which pairs are scored, all [B, N, N]."""
+
+    target: Array
+    predicted: Array
+    scored: Array
+
+
+def patch_correlations(
+    image: Array, patch_size: int, dtype: jnp.dtype = jnp.float32
+) -> tuple[Array, Array]:
+    """Correlates the pixels of every pair of patches of one image.
+
+    Args:
+      image: [B, H, W, 1] uint8, H and W multiples of `patch_size`.
+      patch_size: pixels; patches are numbered row by row.
+      dtype: of the computation.
+
+    Returns:
+      [B, N, N] in [-1, 1], 0 in the rows and columns of flat patches; and [B, N] bool, flat: the
+      patch's pixels spread by less than FLAT_SPREAD.
+    """
+    examples, height, width = image.shape[:3]
+    rows, columns = height // patch_size, width // patch_size
+    patches = image.astype(dtype).reshape(examples, rows, patch_size, columns, patch_size)
+    patches = patches.transpose(0, 1, 3, 2, 4).reshape(examples, rows * columns, -1)
+    patches -= jnp.mean(patches, axis=-1, keepdims=True)
+    norm = jnp.sqrt(jnp.sum(jnp.square(patches), axis=-1, keepdims=True))
+    flat = norm < FLAT_SPREAD * patch_size
+    patches = jnp.where(flat, 0, patches / jnp.where(flat, 1, norm))
+    correlation = jnp.einsum("bnp,bmp->bnm", patches, patches, precision=contrastive.HIGHEST)
+    return correlation, flat[..., 0]
+
+
+def correlation_pairs(outputs: Outputs, batch: dict, config: ConfigDict) -> CorrelationPairs:
+    """Sets the predicted correlations against the image's.
+
+    Scored are the pairs of two different patches, neither flat, at least one of them hidden from
+    the encoder: of two patches that it saw, the target is a function of its input, and the report
+    has nothing to add.
+    """
+    factors = contrastive.at_least_float32(outputs.correlation_factors)
+    target, flat = patch_correlations(
+        batch["image"], config.model.image.patch_size, dtype=factors.dtype
+    )
+    if target.shape[1] != factors.shape[1]:
+        raise ValueError(
+            f"correlation_factors of {factors.shape[1]} patches, but an image of "
+            f"{batch['image'].shape[1]} x {batch['image'].shape[2]} pixels has {target.shape[1]}: "
+            f"set model.image.patch_size={config.model.image.patch_size} to the encoder's"
+        )
+    predicted = jnp.einsum("bnr,bmr->bnm", factors, factors, precision=contrastive.HIGHEST)
+    hidden, textured = outputs.hidden_patches.astype(bool), ~flat
+    scored = hidden[:, :, None] | hidden[:, None, :]
+    scored &= textured[:, :, None] & textured[:, None, :]
+    scored &= ~jnp.eye(target.shape[1], dtype=bool)
+    scored &= contrastive.example_mask(batch)[:, None, None]
+    return CorrelationPairs(target, predicted, scored)
+
+
+def smooth_l1(error: Array) -> Array:
+    """Huber's loss: half the square up to HUBER_DELTA, linear beyond."""
+    size = jnp.abs(error)
+    return jnp.where(size <= HUBER_DELTA, size * size / 2, HUBER_DELTA * (size - HUBER_DELTA / 2))
+
+
+def correlation_loss(
+    outputs: Outputs, batch: dict, config: ConfigDict, step: Array | None = None
+) -> tuple[Array, dict[str, Array]]:
+    """Smooth-L1 between z z^T and the patches' correlations, a global sum over a global count.
+
+    Args:
+      outputs: correlation_factors [B, N, r], hidden_patches [B, N].
+      batch: image [B, H, W, 1] uint8, example_mask [B].
+      config: model.image.patch_size.
+      step: unused.
+    """
+    del step
+    pairs = correlation_pairs(outputs, batch, config)
+    error = pairs.predicted - pairs.target
+    loss = contrastive.weighted_mean(smooth_l1(error), pairs.scored)
+    squared_error = contrastive.weighted_mean(jnp.square(error), pairs.scored)
+    energy = contrastive.weighted_mean(jnp.square(pairs.target), pairs.scored)
+    return loss, {
+        "correlation/loss": loss,
+        "correlation/r2_over_zero": 1 - squared_error / jnp.where(energy > 0, energy, 1),
+    }
+
+
+def correlation_statistics(outputs: Outputs, batch: dict, config: ConfigDict) -> dict[str, Array]:
+    """Sums over a batch, to be added up over a split and given to `summarize_correlation`.
+
+    Returns:
+      Of the scored pairs: `loss`, `squared_error`, `squared_target` (scalars), `target` and
+      `count` ([N, N], per pair of positions).
+    """
+    pairs = correlation_pairs(outputs, batch, config)
+    error = pairs.predicted - pairs.target
+    scored = pairs.scored.astype(error.dtype)
+    return {
+        "loss": jnp.sum(smooth_l1(error) * scored),
+        "squared_error": jnp.sum(jnp.square(error) * scored),
+        "squared_target": jnp.sum(jnp.square(pairs.target) * scored),
+        "target": jnp.sum(pairs.target * scored, axis=0),
+        "count": jnp.sum(scored, axis=0),
+    }
+
+
+def summarize_correlation(statistics: dict) -> dict[str, float]:
+    """Turns summed statistics into the loss and R^2 over the mean matrix of the same split.
+
+    R^2 is 1 - sum (C^ - C)^2 / sum (C - C_mean)^2, C_mean the mean at that pair of positions: what
+    is known of anatomy at large explains nothing here. NaN where nothing was scored.
+    """
+    count, target = statistics["count"], statistics["target"]
+    total = float(count.sum())
+    if total == 0:
+        return {"correlation/loss": float("nan"), "correlation/r2_over_mean": float("nan")}
+    explained_by_mean = float((target**2 / count.clip(min=1)).sum())
+    spread = float(statistics["squared_target"]) - explained_by_mean
+    return {
+        "correlation/loss": float(statistics["loss"]) / total,
+        "correlation/r2_over_mean": (
+            1 - float(statistics["squared_error"]) / spread if spread > 0 else float("nan")
+        ),
+    }

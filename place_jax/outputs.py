@@ -1,0 +1,42 @@
+"""What a model hands to the objectives. An objective never sees a module, a model never a loss."""
+
+import dataclasses
+
+import jax
+from jax import Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """Activations of one forward pass over B pairs.
+
+    B pairs, N patches, L text tokens, S sentences, Q queries, D width, E joint width, r rank.
+
+    Attributes:
+      image_embedding: [B, E] L2-normalised.
+      patch_tokens: [B, N, D] of the image encoder, of the whole image.
+      v_por: [B, Q, E] L2-normalised visual pathology observation representations.
+      v_por_attention: [B, Q, N] cross-attention of the extractor's last layer, mean over heads;
+        rows sum to 1.
+      report_embedding: [B, E] L2-normalised.
+      t_por: [B, S, E] L2-normalised textual pathology observation representations; rows of
+        absent sentences are arbitrary but finite.
+      token_states: [B, L, D] of the text encoder.
+      correlation_factors: [B, N, r] unit rows z, so that z z^T is the predicted correlation; None
+        where the correlation decoder was not run.
+      hidden_patches: [B, N] bool, patches that the encoder did not see when it made
+        correlation_factors; None likewise.
+      logit_scales: objective name -> scalar, already exponentiated and clamped.
+    """
+
+    image_embedding: Array | None = None
+    patch_tokens: Array | None = None
+    v_por: Array | None = None
+    v_por_attention: Array | None = None
+    report_embedding: Array | None = None
+    t_por: Array | None = None
+    token_states: Array | None = None
+    correlation_factors: Array | None = None
+    hidden_patches: Array | None = None
+    logit_scales: dict[str, Array] = dataclasses.field(default_factory=dict)

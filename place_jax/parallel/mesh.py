@@ -1,0 +1,59 @@
+"""The device mesh: axes replica, data, fsdp and tensor, sized by config."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+AXES = ("replica", "data", "fsdp", "tensor")
+BATCH_AXES = ("replica", "data", "fsdp")  # the batch is spread over these
+
+
+def make_mesh(mesh_config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Makes the mesh. One axis may be -1: whatever devices remain.
+
+    Raises:
+      ValueError: sizes that do not multiply to the number of devices.
+    """
+    count = len(devices) if devices is not None else jax.device_count()
+    sizes = {axis: mesh_config[axis] for axis in AXES}
+    said = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
+    free = [axis for axis, size in sizes.items() if size == -1]
+    if len(free) > 1:
+        raise ValueError(f"mesh {said}: at most one axis may be -1, not {' and '.join(free)}")
+    if any(size < 1 for axis, size in sizes.items() if axis not in free):
+        raise ValueError(f"mesh {said}: sizes are 1 or more, or -1 for whatever remains")
+    fixed = math.prod(size for size in sizes.values() if size != -1)
+    if count % fixed or (not free and fixed != count):
+        raise ValueError(
+            f"mesh {said} takes {fixed} devices and there are {count}: choose sizes whose product "
+            f"{'divides' if free else 'is'} {count}, or set mesh.data=-1"
+        )
+    if free:
+        sizes[free[0]] = count // fixed
+    shape, types = tuple(sizes.values()), (AxisType.Auto,) * len(AXES)
+    if devices is None:
+        return jax.make_mesh(shape, AXES, axis_types=types)
+    return Mesh(np.asarray(devices).reshape(shape), AXES, axis_types=types)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Rows over replica, data and fsdp; each device holds a contiguous slice of the batch."""
+    return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A whole copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def check_batch_size(batch_size: int, mesh: Mesh, *, key: str = "batch_size") -> None:
+    """Raises ValueError where a batch does not divide over the devices that share it."""
+    ways = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+    if batch_size % ways:
+        raise ValueError(
+            f"{key}={batch_size} does not divide over {ways} devices: use a multiple of {ways}"
+        )

@@ -1,0 +1,242 @@
+"""`train_and_evaluate(config, workdir)`: one straight line from prepared data to a scored model."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Callable
+
+import jax
+from ml_collections import ConfigDict
+
+from place_jax import configuration, objectives
+from place_jax.models.functional import Model, count_params
+from place_jax.parallel.mesh import check_batch_size, make_mesh
+from place_jax.training import checkpoints
+from place_jax.training.bad_steps import BadSteps
+from place_jax.training.feed import Feed
+from place_jax.training.full_disk import explain_full_disk
+from place_jax.training.held_out import (
+    HeldOut,
+    evaluated_params,
+    read_result,
+    write_result,
+    write_whole,
+)
+from place_jax.training.metric_writers import TRAIN, MetricWriter
+from place_jax.training.optimizer import make_optimizer
+from place_jax.training.preemption import Preemption, Stopped, StopRequested
+from place_jax.training.progress import Progress, say
+from place_jax.training.starting import first_state
+from place_jax.training.state import TrainState
+from place_jax.training.step import Step, abstract_state, compile_step, make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What training ends with.
+
+    Attributes:
+      step: steps taken.
+      metrics: the held-out scores, as in result.json.
+      checkpoint: the last checkpoint's folder.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    checkpoint: pathlib.Path
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainResult:
+    """Pre-trains, evaluates on the test split, and writes report.html.
+
+    Where the workdir holds a checkpoint, training goes on from it: the same numbers as if it had
+    never stopped. Where it holds a finished run of the same config, nothing is done again.
+    `place_jax.training.starting` says what else a run starts from.
+
+    Args:
+      config: from `place_jax.configuration.load_config`, or made in Python from configs/base.py.
+      workdir: a folder, made where it is not there.
+
+    Raises:
+      ConfigError, BadInput, ValueError: for input that cannot be used, before anything is written.
+      Stopped: after SIGTERM or Ctrl-C, when the state is saved. It is a KeyboardInterrupt.
+      NotFinite: train.max_bad_steps steps were not finite.
+      DiskFull: there is no room to save; it is an OSError.
+    """
+    from data_pipelines import batches
+
+    configuration.validate(config)
+    config = config.copy_and_resolve_references()
+    if "://" in os.fspath(workdir):
+        raise configuration.ConfigError(
+            f"workdir={workdir} is remote: give a local folder, or one where the bucket is mounted"
+        )
+    workdir = pathlib.Path(os.path.abspath(workdir))
+    if not config.data.dir:
+        raise configuration.ConfigError(
+            "data.dir is empty: name a folder that `place prepare` wrote, --config.data.dir=DATA"
+        )
+    data = batches.open_data(config.data.dir)
+    mesh = make_mesh(config.mesh)
+    check_batch_size(config.data.batch_size, mesh, key="data.batch_size")
+    model = Model.from_config(
+        config.model,
+        image_size=config.data.crop_size,
+        vocab_size=config.model.text.vocab_size or data.tokenizer.size,
+    )
+    tx = make_optimizer(config)
+    step = make_train_step(model, tx, objectives.get(config.objective), config)
+    abstract = abstract_state(model, tx, config, mesh)
+
+    def feed_from(start_step: int) -> Feed:
+        rows = batches.training_batches(
+            data,
+            batch_size=config.data.batch_size,
+            crop_size=config.data.crop_size,
+            max_tokens=config.data.max_tokens,
+            max_sentences=config.data.max_sentences,
+            seed=config.seed,
+            start_step=start_step,
+            host=jax.process_index(),
+            num_hosts=jax.process_count(),
+            shuffle_pairs=config.data.shuffle_pairs,
+        )
+        return Feed(rows, mesh)
+
+    start_step = checkpoints.latest_step(workdir) or 0
+    if start_step:
+        state = checkpoints.restore(workdir, abstract, config, data)
+        say(f"goes on from step {start_step} in {workdir}")
+    if start_step >= config.train.steps and _is_finished(workdir, config, start_step):
+        say(f"{workdir} holds a finished run of this config: nothing to do")
+        checkpoint = pathlib.Path(checkpoints.find(workdir))
+        return TrainResult(start_step, read_result(workdir), checkpoint)
+    feed = feed_from(start_step)
+    feed.peek()  # what is wrong with the data shows here, before anything is written
+    if not start_step:
+        state = first_state(model, tx, config, mesh, feed.peek())
+    say(
+        f"{config.objective}, {count_params(state.params) / 1e6:.1f} million parameters, "
+        f"{jax.device_count()} device(s) of kind {jax.devices()[0].device_kind}, {data.name} with "
+        f"{data.splits['train']} training images"
+    )
+
+    main_process = jax.process_index() == 0
+    folder = checkpoints.folder_of(workdir)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(explain_full_disk(folder))
+        checkpointer = checkpoints.Checkpointer(workdir, keep=config.train.keep_checkpoints)
+        stack.enter_context(contextlib.closing(checkpointer))
+        if main_process:
+            write_whole(workdir / "config.json", configuration.to_json(config))
+        writer = MetricWriter(workdir, start_step=start_step, enabled=main_process)
+        stack.enter_context(contextlib.closing(writer))
+        preemption = stack.enter_context(Preemption())
+        held_out = HeldOut(model, data, config, mesh, poll=preemption.poll)
+        progress = Progress(start_step, config.train.steps, config.data.batch_size)
+
+        def save(state: TrainState) -> None:
+            checkpointer.save(state, checkpoints.describe(config, data, step=int(state.step)))
+
+        try:
+            if start_step < config.train.steps:
+                run = _Run(config, preemption, writer, held_out, progress, save)
+                state = run.train(start_step, state, compile_step(step, abstract, mesh), feed)
+            at = int(state.step)
+            checkpointer.wait()
+            params, model_state = evaluated_params(state), state.model_state
+            del state  # the optimizer's part is not needed any more, and may be large
+            first = first_state(model, tx, config, mesh, feed_from(0).peek())
+            initial = first.params, first.model_state
+            del first
+            scores = held_out.test((params, model_state), initial)
+            writer.write(at, scores)
+            scores |= {TRAIN + name: value for name, value in progress.overall().items()}
+            metrics = write_result(workdir, at, scores)
+        except StopRequested:
+            raise Stopped(
+                f"stopped at step {checkpointer.saved}, which is saved: the same command goes on"
+            ) from None
+    return TrainResult(at, metrics, pathlib.Path(checkpoints.find(workdir)))
+
+
+def _is_finished(workdir: pathlib.Path, config: ConfigDict, step: int) -> bool:
+    same = workdir / "config.json"
+    if not same.exists() or same.read_text(encoding="utf-8") != configuration.to_json(config):
+        return False
+    return read_result(workdir).get("step") == step
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What the steps need beside the state."""
+
+    config: ConfigDict
+    preemption: Preemption
+    writer: MetricWriter
+    held_out: HeldOut
+    progress: Progress
+    save: Callable[[TrainState], None]
+
+    def train(self, at: int, state: TrainState, step: Step, feed: Feed) -> TrainState:
+        """Steps from `at` to train.steps.
+
+        The host waits for the device at logs, saves and evaluations, and nowhere else. A state is
+        saved before the batch after it is taken.
+
+        Raises:
+          StopRequested: the state is saved.
+        """
+        settings = self.config.train
+        bad_steps = BadSteps(int(state.bad_steps), settings.max_bad_steps)
+        with self.progress.paused():
+            step = self._compile(step, state, feed)
+        while at < settings.steps:
+            if at and at % settings.eval_every == 0:
+                with self.progress.paused():
+                    self._validate(at, state)
+            batch, index = feed.next()
+            state, metrics = step(state, batch)
+            at += 1
+            bad_steps.remember(at, index, metrics["bad_steps"])
+            stop = self.preemption.requested(at)
+            if at % settings.log_every == 0 or at == settings.steps or stop:
+                self._log(at, metrics, bad_steps, feed)
+            if at % settings.checkpoint_every == 0 or at == settings.steps or stop:
+                self.save(state)
+            if stop:
+                raise StopRequested
+            if at < settings.steps:
+                feed.load_ahead()
+        return state
+
+    def _compile(self, step: Step, state: TrainState, feed: Feed) -> Step:
+        """Compiled before the first step, and only then: another shape is an error afterwards."""
+        say("compiles the step")
+        start = time.perf_counter()
+        feed.load_ahead()
+        batch, _ = feed.ahead
+        compiled = step.lower(state, batch).compile()
+        say(f"compiled in {time.perf_counter() - start:.0f} s")
+        feed.reset()
+        return compiled
+
+    def _validate(self, at: int, state: TrainState) -> None:
+        try:
+            scores = self.held_out.validate((evaluated_params(state), state.model_state), at)
+        except StopRequested:
+            self.save(state)
+            raise
+        if scores:
+            self.writer.write(at, scores)
+
+    def _log(self, at: int, metrics: dict, bad_steps: BadSteps, feed: Feed) -> None:
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        speed = self.progress.measure(at, feed.waited)
+        feed.reset()
+        self.writer.write(at, {TRAIN + name: v for name, v in (values | speed).items()})
+        say(self.progress.line(at, values, speed))
+        if said := bad_steps.check():
+            say(said)

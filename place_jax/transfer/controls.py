@@ -1,0 +1,130 @@
+"""The objectives on held-out pairs, beside what they are with another patient's image or report.
+
+A loss that is as low with another patient's image has learned nothing of the image.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from data_pipelines.batches import PreparedData
+from place_jax import objectives
+from place_jax.models.functional import Model
+from place_jax.objectives import controls
+from place_jax.objectives.correlation import correlation_statistics, summarize_correlation
+from place_jax.transfer.features import split_batches, to_numpy
+
+
+def evaluate_controls(
+    model: Model,
+    params: dict,
+    model_state: dict,
+    data: PreparedData,
+    split: str,
+    *,
+    config: ConfigDict,
+    mesh: Mesh | None = None,
+    max_examples: int = 0,
+    on_batch: Callable[[], None] | None = None,
+) -> dict[str, float]:
+    """Losses and diagnostics over a split, with their controls.
+
+    Contrastive losses are means over whole batches of config.evaluation.batch_size; a last batch
+    that is not full would be an easier contrast and is left out, unless it is the only one.
+
+    Args:
+      model: the model, and its parameters and state.
+      params: see `model`.
+      model_state: see `model`.
+      data: a prepared folder.
+      split: train, validation or test.
+      config: the whole config.
+      mesh: the mesh that `params` live on; None for one device.
+      max_examples: the first so many of the split; 0 for all.
+      on_batch: called before each batch; may raise to stop.
+
+    Returns:
+      `TASK/SPLIT/METRIC` for every metric that the objective logs (its own loss is
+      `objective/SPLIT/loss`); with observations, `pathological/SPLIT/loss_rolled_images` and
+      `.../loss_statement_frequency`; with CCE, `correlation/SPLIT/loss`, `.../r2_over_mean` and
+      the same ending in `_rolled_reports`.
+    """
+    frozen = FrozenConfigDict(config)
+    means: list[dict[str, np.ndarray]] = []
+    sums: dict[str, dict[str, np.ndarray]] = {}
+    stream = split_batches(
+        data, split, config=config, mesh=mesh, max_examples=max_examples, on_batch=on_batch
+    )
+    for number, batch in enumerate(stream):
+        measured = _measure(model, frozen, params, model_state, batch, np.int32(number))
+        metrics, statistics = to_numpy(measured)
+        if not means or to_numpy(batch["example_mask"]).all():
+            means.append(metrics)
+        for kind, values in statistics.items():
+            total = sums.setdefault(kind, {})
+            for name, value in values.items():
+                total[name] = total.get(name, 0) + value.astype(np.float64)
+    out = {
+        _with_split(name, split): float(np.mean([batch[name] for batch in means]))
+        for name in (means[0] if means else ())
+        if not name.startswith(("correlation/", "logit_scale/"))
+    }
+    for kind, total in sums.items():
+        for name, value in summarize_correlation(total).items():
+            out[_with_split(name, split) + kind] = value
+    return out
+
+
+def trains_observations(config: ConfigDict) -> bool:
+    """Whether V-PORs and T-PORs are trained: without, their match is between random directions."""
+    return config.objective == "place" and config.loss.lambda_p > 0
+
+
+def trains_correlation(config: ConfigDict) -> bool:
+    """Whether CCE is trained."""
+    return config.objective == "place" and config.loss.lambda_c > 0
+
+
+def _with_split(name: str, split: str) -> str:
+    """`pathological/loss` to `pathological/test/loss`; `loss` to `objective/test/loss`."""
+    task, slash, metric = name.partition("/")
+    return f"{task}/{split}/{metric}" if slash else f"objective/{split}/{name}"
+
+
+@functools.partial(jax.jit, static_argnames=("model", "config"))
+def _measure(model: Model, config: FrozenConfigDict, params, model_state, batch, number):
+    """One batch: metrics to be averaged, and sums of CCE with its own and with others' reports."""
+    key = jax.random.fold_in(jax.random.key(config.seed), number)
+    rows = batch["example_mask"].shape[0]
+    # Images of one patient follow each other in a split. With the two halves interleaved, the row
+    # before, which the controls take for another patient's, is half a batch away.
+    order = np.arange(rows // 2 * 2).reshape(2, -1).T.ravel()
+    order = np.concatenate([order, np.arange(len(order), rows)])
+    batch = jax.tree.map(lambda value: value[order], batch)
+    present = batch["example_mask"].astype(bool)
+    outputs = model.apply(
+        params, model_state, batch, key=key if trains_correlation(config) else None
+    )
+    _, metrics = objectives.get(config.objective)(outputs, batch, config)
+    statistics = {}
+    if trains_observations(config):
+        metrics |= controls.pathological_controls(outputs, batch, config)
+    if trains_correlation(config):
+        statistics[""] = correlation_statistics(outputs, batch, config)
+        factors, hidden = model.predict_correlation(
+            params,
+            model_state,
+            batch["image"],
+            controls.roll_present(outputs.token_states, present),
+            controls.roll_present(batch["sentence_of_token"], present),
+            key=key,
+        )
+        rolled = dataclasses.replace(outputs, correlation_factors=factors, hidden_patches=hidden)
+        statistics["_rolled_reports"] = correlation_statistics(rolled, batch, config)
+    return jax.tree.map(jnp.asarray, metrics), statistics

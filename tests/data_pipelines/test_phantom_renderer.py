@@ -1,0 +1,144 @@
+"""Pictures of PhantomCXR are reproducible, and what is drawn is where the truth says."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from data_pipelines.phantom.anatomy import Side, sample_anatomy
+from data_pipelines.phantom.exposure import sample_exposure
+from data_pipelines.phantom.findings import Finding, Kind, Zone, draw_findings
+from data_pipelines.phantom.renderer import render
+from data_pipelines.sources.phantom import PhantomSource
+
+SIDED = (Kind.CONSOLIDATION, Kind.ATELECTASIS, Kind.PNEUMOTHORAX, Kind.EFFUSION, Kind.LESION)
+ZONED = (Kind.CONSOLIDATION, Kind.LESION)
+# Of _bytes_of_some(). When it has to change, change data_pipelines.phantom.VERSION with it.
+GOLDEN = "668f5489671a8f95"
+
+
+def _draw(kind, patient=3, size=160, sides=(Side.LEFT,), zone=Zone.MID, amount=0.8, seed=11):
+    finding = Finding(kind, sides, zone if kind in ZONED else None, amount, seed)
+    if kind is Kind.ATELECTASIS:
+        finding = Finding(kind, sides, Zone.LOWER, amount, seed)
+    anatomy = sample_anatomy(0, patient, "PA")
+    return render(anatomy, (finding,), sample_exposure(0, patient, 0, "PA"), size)
+
+
+def _bytes_of_some():
+    digest = hashlib.blake2b(digest_size=8)
+    for config, size in (("easy", 64), ("default", 112), ("default", 200)):
+        source = PhantomSource(config=config, patients=12, size=size)
+        for key in source.keys()[:8]:
+            study = source.load(key)
+            digest.update(study.pixels.tobytes() + study.mask.tobytes() + study.boxes.tobytes())
+    return digest.hexdigest()
+
+
+def test_bytes_are_the_golden_ones():
+    assert _bytes_of_some() == GOLDEN
+
+
+def test_bytes_do_not_depend_on_the_process_its_hash_seed_or_its_vector_instructions():
+    program = (
+        "import sys; sys.path[:0] = ['tests/data_pipelines', '.']\n"
+        "import test_phantom_renderer as t; print(t._bytes_of_some())"
+    )
+    slow = {
+        "PYTHONHASHSEED": "7",
+        "OPENCV_CPU_DISABLE": "AVX512-SKX,AVX2,FP16",
+        "OPENCV_IPP": "off",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **slow}
+    )
+    assert done.stdout.strip() == _bytes_of_some(), done.stderr
+
+
+@pytest.mark.parametrize("config", ("easy", "default"))
+def test_taking_a_finding_away_changes_its_own_place_and_nothing_else(config):
+    size, reach = 160, np.ones((9, 9), np.uint8)
+    for patient in range(24):
+        view = "AP" if patient % 3 == 0 else "PA"
+        anatomy, exposure = sample_anatomy(1, patient, view), sample_exposure(1, patient, 0, view)
+        findings = draw_findings(config, view, np.random.default_rng([patient, 3]))
+        whole = render(anatomy, findings, exposure, size)
+        for index, finding in enumerate(findings):
+            rest = findings[:index] + findings[index + 1 :]
+            without = render(anatomy, rest, exposure, size)
+            change = np.abs(whole.pixels.astype(int) - without.pixels)
+            mask = whole.masks[whole.finding_of_mask == index].any(0)
+            near = cv2.dilate(mask.astype(np.uint8), reach) > 0
+            assert change[~near].max(initial=0) <= 3, (finding.kind, patient)
+            assert np.any(change[mask] > 3), (finding.kind, patient)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_finding_is_visible_against_the_noise(kind):
+    finding = Finding(kind, (Side.RIGHT,), Zone.MID, 0.7, 5)
+    if kind is Kind.EDEMA:
+        finding = Finding(kind, (Side.RIGHT, Side.LEFT), None, 0.7, 5)
+    for patient in range(5):
+        anatomy, exposure = sample_anatomy(2, patient, "PA"), sample_exposure(2, patient, 0, "PA")
+        drawn = render(anatomy, (finding,), exposure, 224)
+        healthy = render(anatomy, (), exposure, 224)
+        mask = drawn.masks.any(0)
+        change = drawn.pixels[mask].astype(float) - healthy.pixels[mask]
+        assert np.percentile(np.abs(change), 80) > 10, patient
+        assert (np.median(change) < 0) == (kind is Kind.PNEUMOTHORAX)
+
+
+@pytest.mark.parametrize("kind", SIDED)
+def test_the_patients_left_is_on_the_images_right(kind):
+    for patient in range(4):
+        exposure = sample_exposure(0, patient, 0, "PA")
+        midline = exposure.canvas(160).pixels(np.array([[0.0, 0.5]]))[0, 0]
+        for side in Side:
+            (box,) = _draw(kind, patient, sides=(side,)).boxes()
+            centre = (box[0] + box[2]) / 2
+            assert (centre > midline) == (side is Side.LEFT)
+
+
+@pytest.mark.parametrize("kind", ZONED)
+def test_zones_lie_one_below_the_other(kind):
+    heights = []
+    for zone in (Zone.UPPER, Zone.MID, Zone.LOWER):
+        (box,) = _draw(kind, zone=zone, amount=0.4).boxes()
+        heights.append((box[1] + box[3]) / 2)
+    assert heights[0] + 15 < heights[1] < heights[2] - 15
+
+
+@pytest.mark.parametrize("kind", (Kind.CARDIOMEGALY, Kind.EDEMA, *SIDED))
+def test_more_severe_is_larger(kind):
+    sides = (Side.RIGHT, Side.LEFT) if kind is Kind.EDEMA else (Side.RIGHT,)
+    areas = [_draw(kind, sides=sides, amount=a).masks.sum() for a in (0.1, 0.5, 0.95)]
+    assert areas[0] < areas[1] < areas[2]
+
+
+def test_boxes_bound_their_masks():
+    drawn = _draw(Kind.EFFUSION, sides=(Side.RIGHT, Side.LEFT))
+    assert len(drawn.masks) == 2
+    for mask, (left, top, right, bottom) in zip(
+        drawn.masks, drawn.boxes().astype(int), strict=True
+    ):
+        inside = np.zeros_like(mask)
+        inside[top:bottom, left:right] = True
+        assert not mask[~inside].any()
+        assert mask[top].any() and mask[bottom - 1].any()
+        assert mask[:, left].any() and mask[:, right - 1].any()
+
+
+def test_a_phantom_is_the_same_at_every_size():
+    small, large = (_draw(Kind.EFFUSION, size=size) for size in (96, 768))
+    np.testing.assert_allclose(small.boxes() * 8, large.boxes(), atol=14)
+    shrunk = cv2.resize(large.pixels, (96, 96), interpolation=cv2.INTER_AREA).astype(float)
+    assert np.corrcoef(shrunk.ravel(), small.pixels.ravel())[0, 1] > 0.97
+
+
+def test_a_size_that_cannot_be_drawn_says_which_can():
+    with pytest.raises(ValueError, match=r"size=63 is outside 64\.\.1024"):
+        _draw(Kind.LESION, size=63)

@@ -1,0 +1,131 @@
+"""The objectives once more, in float64 NumPy loops written from their formulas, and slow."""
+
+import collections
+import math
+
+import numpy as np
+
+
+def _log_sum_exp(values):
+    top = max(values)
+    return top + math.log(sum(math.exp(value - top) for value in values))
+
+
+def info_nce(logits, positives):
+    """(loss, floor, top-1) averaged over both directions of a square table without masked rows."""
+    loss, floor, hits, anchors = 0.0, 0.0, 0, 0
+    for table, hit_table in ((logits, positives), (logits.T, positives.T)):
+        for row, hit in zip(table, hit_table, strict=True):
+            log_total = _log_sum_exp(list(row))
+            own = [value - log_total for value, positive in zip(row, hit, strict=True) if positive]
+            loss -= sum(own) / len(own)
+            floor += math.log(len(own))
+            others = [value for value, positive in zip(row, hit, strict=True) if not positive]
+            hits += max(own) + log_total > max(others, default=-math.inf)
+            anchors += 1
+    return loss / anchors, floor / anchors, hits / anchors
+
+
+def instance(image, report, report_statement, example_mask, scale):
+    keep = np.flatnonzero(example_mask)
+    image, report = np.float64(image)[keep], np.float64(report)[keep]
+    names = [tuple(row) for row in report_statement[keep]]
+    positives = np.array([[one == other for other in names] for one in names])
+    return info_nce(scale * image @ report.T, positives)
+
+
+def clip(image, report, example_mask, scale):
+    keep = np.flatnonzero(example_mask)
+    image, report = np.float64(image)[keep], np.float64(report)[keep]
+    loss, _, top1 = info_nce(scale * image @ report.T, np.eye(len(keep), dtype=bool))
+    return loss, top1
+
+
+def pathological(v_por, t_por, statement, sentence_mask, example_mask, tau_m, scale):
+    """(loss, floor, top-1) by going through the sentences that exist, one by one."""
+    sentences = [
+        (i, j, tuple(statement[i, j]))
+        for i in range(len(statement))
+        for j in range(statement.shape[1])
+        if example_mask[i] and sentence_mask[i, j]
+    ]
+    images = sorted({i for i, _, _ in sentences})
+    if not images:
+        return 0.0, 0.0, 0.0
+    count = collections.Counter(name for _, _, name in sentences)
+    states = {i: {name for k, _, name in sentences if k == i} for i in images}
+
+    def logit(i, k, j):
+        products = [float(np.dot(np.float64(t_por[k, j]), np.float64(v))) for v in v_por[i]]
+        return scale * tau_m * _log_sum_exp([product / tau_m for product in products])
+
+    table = {(i, k, j): logit(i, k, j) for i in images for k, j, _ in sentences}
+
+    sentence_loss, sentence_floor, top1 = 0.0, 0.0, 0.0
+    for k, j, name in sentences:
+        right = [table[i, k, j] for i in images if name in states[i]]
+        wrong = [table[i, k, j] for i in images if name not in states[i]]
+        weight = 1 / count[name] / len(count)
+        sentence_loss += weight * (_log_sum_exp(right + wrong) - np.mean(right))
+        sentence_floor += weight * math.log(len(right))
+        top1 += weight * (max(right) > max(wrong, default=-math.inf))
+
+    image_loss, image_floor = 0.0, 0.0
+    for i in images:
+        log_total = _log_sum_exp(
+            [table[i, k, j] - math.log(count[name]) for k, j, name in sentences]
+        )
+        # Of each distinct statement of the report, the mean over the sentences that make it.
+        by_statement = [
+            np.mean([table[i, k, j] for k, j, other in sentences if other == name])
+            for name in sorted(states[i])
+        ]
+        image_loss += (log_total - np.mean(by_statement)) / len(images)
+        image_floor += math.log(len(by_statement)) / len(images)
+    return (sentence_loss + image_loss) / 2, (sentence_floor + image_floor) / 2, top1
+
+
+def patch_correlation(image, patch_size):
+    """One image [H, W] -> np.corrcoef of its patches' pixels [N, N], and which are flat [N]."""
+    patches = [
+        np.float64(image[y : y + patch_size, x : x + patch_size]).ravel()
+        for y in range(0, image.shape[0], patch_size)
+        for x in range(0, image.shape[1], patch_size)
+    ]
+    flat = np.array([patch.std() < 1.0 for patch in patches])
+    correlation = np.zeros((len(patches), len(patches)))
+    for n, one in enumerate(patches):
+        for m, other in enumerate(patches):
+            if not flat[n] and not flat[m]:
+                correlation[n, m] = np.corrcoef(one, other)[0, 1]
+    return correlation, flat
+
+
+def correlation(factors, image, hidden, example_mask, patch_size):
+    """(loss, [(n, m, target, predicted)]) over the scored pairs."""
+    pairs = []
+    for i in np.flatnonzero(example_mask):
+        target, flat = patch_correlation(image[i, :, :, 0], patch_size)
+        for n in range(len(flat)):
+            for m in range(len(flat)):
+                if n != m and not flat[n] and not flat[m] and (hidden[i, n] or hidden[i, m]):
+                    predicted = float(np.dot(np.float64(factors[i, n]), np.float64(factors[i, m])))
+                    pairs.append((n, m, target[n, m], predicted))
+    errors = [abs(predicted - target) for _, _, target, predicted in pairs]
+    losses = [error**2 / 2 if error < 1 else error - 0.5 for error in errors]
+    return (sum(losses) / len(losses) if losses else 0.0), pairs
+
+
+def numeric_gradient(function, values, step=1e-6):
+    """Central differences of a scalar function at float64 `values`, entry by entry."""
+    values = np.array(values, np.float64)
+    gradient = np.zeros_like(values)
+    for where in np.ndindex(values.shape):
+        here = values[where]
+        values[where] = here + step
+        above = function(values)
+        values[where] = here - step
+        below = function(values)
+        values[where] = here
+        gradient[where] = (above - below) / (2 * step)
+    return gradient

@@ -1,0 +1,116 @@
+"""CCE against NumPy's correlation coefficients, in value and gradient."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import objective_cases as cases
+import pytest
+import reference_objectives as reference
+
+from place_jax.objectives import correlation
+
+
+def differentiate(outputs, batch):
+    arrays, join = cases.split(outputs)
+    with jax.enable_x64(True):
+        (loss, metrics), gradients = jax.jit(
+            jax.value_and_grad(
+                lambda a: correlation.correlation_loss(join(a), batch, cases.config()), has_aux=True
+            )
+        )(arrays)
+    return float(loss), metrics, np.asarray(gradients["correlation_factors"])
+
+
+@pytest.mark.parametrize("masked", [(), (0,), (0, 1, 2)])
+def test_value_and_gradient_equal_the_formula(masked):
+    batch, outputs = cases.batch((1, 1, 1), masked=masked), cases.outputs(3)
+
+    def formula(factors):
+        return reference.correlation(
+            factors, batch["image"], outputs.hidden_patches, batch["example_mask"], cases.PATCH
+        )
+
+    loss, metrics, found = differentiate(outputs, batch)
+    expected, pairs = formula(outputs.correlation_factors)
+    np.testing.assert_allclose(loss, expected, rtol=1e-10)
+    gradient = reference.numeric_gradient(lambda z: formula(z)[0], outputs.correlation_factors)
+    np.testing.assert_allclose(found, gradient, atol=1e-8)
+    if pairs:
+        _, _, target, predicted = np.array(pairs).T
+        r2 = 1 - np.sum((predicted - target) ** 2) / np.sum(target**2)
+        np.testing.assert_allclose(metrics["correlation/r2_over_zero"], r2, rtol=1e-10)
+
+
+def test_patches_are_numbered_row_by_row_and_flat_ones_correlate_with_nothing():
+    image = np.random.default_rng(3).integers(0, 256, (2, 8, 12, 1)).astype(np.uint8)
+    image[0, 4:, 8:] = 30  # the last patch of the first image
+    image[1, :4, 4:8] = np.indices((4, 4)).sum(0)[..., None] % 2 + 30  # spreads by half a level
+    with jax.enable_x64(True):
+        found, flat = correlation.patch_correlations(image, 4, dtype=np.float64)
+    assert np.argwhere(flat).tolist() == [[0, 5], [1, 1]]
+    for i in range(2):
+        expected, _ = reference.patch_correlation(image[i, :, :, 0], 4)
+        np.testing.assert_allclose(found[i], expected, atol=1e-12)
+
+
+def test_correlations_do_not_see_exposure():
+    rng = np.random.default_rng(0)
+    image = rng.integers(20, 100, (1, 8, 8, 1)).astype(np.uint8)
+    brighter = image.copy()
+    brighter[:, :4] = brighter[:, :4] * 2 + 7
+    found, _ = correlation.patch_correlations(image, 4)
+    np.testing.assert_allclose(correlation.patch_correlations(brighter, 4)[0], found, atol=1e-6)
+
+
+def test_a_pair_that_the_encoder_saw_is_not_scored():
+    batch, outputs = cases.batch((1, 1)), cases.outputs(2)
+    hidden = np.zeros((2, 9), bool)
+    hidden[:, 4] = True
+    _, _, gradient = differentiate(dataclasses.replace(outputs, hidden_patches=hidden), batch)
+    assert np.all(gradient[:, 4] != 0)
+    nothing_hidden = dataclasses.replace(outputs, hidden_patches=np.zeros((2, 9), bool))
+    loss, _, gradient = differentiate(nothing_hidden, batch)
+    assert loss == 0 and not np.any(gradient)
+
+
+def test_an_image_of_flat_patches_alone_weighs_nothing():
+    batch, outputs = cases.batch((1, 1, 1)), cases.outputs(3)
+    blank = batch | {"image": batch["image"].copy()}
+    blank["image"][1] = 5
+    two = cases.take(outputs, batch, [0, 2])
+    loss, _, gradient = differentiate(outputs, blank)
+    assert loss == pytest.approx(differentiate(*two)[0], rel=1e-12)
+    assert np.all(np.isfinite(gradient)) and not np.any(gradient[1])
+
+
+def test_statistics_over_two_batches_give_loss_and_r2_of_the_whole():
+    batch, outputs = cases.batch((1,) * 5), cases.outputs(5)
+    parts = [cases.take(outputs, batch, rows) for rows in ([0, 1, 2], [3, 4])]
+    statistics = jax.jit(lambda *part: correlation.correlation_statistics(*part, cases.config()))
+    with jax.enable_x64(True):
+        sums = [statistics(*part) for part in parts]
+    found = correlation.summarize_correlation(
+        {name: np.asarray(sums[0][name]) + np.asarray(sums[1][name]) for name in sums[0]}
+    )
+    loss, pairs = reference.correlation(
+        outputs.correlation_factors,
+        batch["image"],
+        outputs.hidden_patches,
+        batch["example_mask"],
+        cases.PATCH,
+    )
+    means = {
+        where: np.mean([target for n, m, target, _ in pairs if (n, m) == where])
+        for where in {(n, m) for n, m, _, _ in pairs}
+    }
+    error = sum((target - predicted) ** 2 for _, _, target, predicted in pairs)
+    spread = sum((target - means[n, m]) ** 2 for n, m, target, _ in pairs)
+    assert found["correlation/loss"] == pytest.approx(loss)
+    assert found["correlation/r2_over_mean"] == pytest.approx(1 - error / spread)
+
+
+def test_another_number_of_patches_is_one_clear_line():
+    batch, outputs = cases.batch((1, 1), patches_per_side=2), cases.outputs(2)
+    with pytest.raises(ValueError, match=r"9 patches.*8 x 8 pixels has 4.*patch_size=4"):
+        correlation.correlation_loss(outputs, batch, cases.config())

@@ -1,0 +1,49 @@
+"""Every product of the losses is asked for in the highest precision, and takes no half floats."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import objective_cases as cases
+import pytest
+
+from place_jax.objectives import controls, correlation, get
+
+BATCH = cases.batch((2, 4, 3, 1, 2))
+OBJECTIVES = {
+    "place": get("place"),
+    "clip": get("clip"),
+    "controls": lambda *a: (None, controls.pathological_controls(*a)),
+    "statistics": lambda *a: (None, correlation.correlation_statistics(*a)),
+}
+
+
+def products(jaxpr):
+    """Every dot_general in a jaxpr and in those inside it."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "eqns")):
+            if hasattr(inner, "eqns"):
+                yield from products(inner)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_products_are_in_float32_at_the_highest_precision(name, dtype):
+    config = cases.config(sentence_block=3)
+    arrays, join = cases.split(
+        jax.tree.map(
+            lambda x: x if x.dtype == bool else x.astype(dtype), cases.outputs(5, dtype=np.float32)
+        )
+    )
+
+    def total(arrays):
+        loss, metrics = OBJECTIVES[name](join(arrays), BATCH, config)
+        return loss if loss is not None else sum(jnp.sum(value) for value in metrics.values())
+
+    found = list(products(jax.make_jaxpr(jax.grad(total))(arrays).jaxpr))
+    assert found
+    highest = (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
+    for equation in found:
+        assert equation.params["precision"] == highest, equation
+        assert {operand.aval.dtype for operand in equation.invars} == {jnp.dtype("float32")}

@@ -1,0 +1,94 @@
+"""PCMA cannot be won without the image: its controls, and the bound of all constant V-PORs."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import objective_cases as cases
+import optax
+import pytest
+
+from place_jax.objectives import controls
+from place_jax.objectives.pathological import pathological_loss, statement_targets
+
+BATCH = cases.batch((2, 3, 1, 0, 2, 3, 1), max_sentences=3, statements=5, masked=(4,))
+# One row per statement: equal statements are equal vectors, as under text_context = sentence.
+NUMBER = BATCH["statement"][..., 0] * 2 + BATCH["statement"][..., 1]
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def frequency_loss(batch, dtype):
+    return controls.statement_frequency_loss(statement_targets(batch, dtype))
+
+
+def trained_loss(images):
+    """The least loss found by descent on free V-PORs of so many images, and free T-PORs."""
+    rng = np.random.default_rng(0)
+    free = {"v": cases.unit(rng, images, 3, 8), "t": cases.unit(rng, 5, 8)}
+    config, outputs = cases.config(tau_m=0.1), cases.outputs(7, max_sentences=3, scale=10.0)
+
+    def loss_of(free):
+        v_por = free["v"] / jnp.linalg.norm(free["v"], axis=-1, keepdims=True)
+        t_por = free["t"] / jnp.linalg.norm(free["t"], axis=-1, keepdims=True)
+        v_por = jnp.broadcast_to(v_por, (7, 3, 8))
+        tried = dataclasses.replace(outputs, v_por=v_por, t_por=t_por[NUMBER])
+        return pathological_loss(tried, BATCH, config)[0]
+
+    optimizer = optax.adam(0.05)
+
+    def descend(carry, _):
+        free, state = carry
+        loss, gradient = jax.value_and_grad(loss_of)(free)
+        updates, state = optimizer.update(gradient, state)
+        return (optax.apply_updates(free, updates), state), loss
+
+    with jax.enable_x64(True):
+        free = jax.tree.map(jnp.asarray, free)
+        _, losses = jax.jit(
+            lambda: jax.lax.scan(descend, (free, optimizer.init(free)), length=400)
+        )()
+    return float(np.asarray(losses).min())
+
+
+def test_v_pors_that_ignore_the_image_do_no_better_than_statement_frequency():
+    with jax.enable_x64(True):
+        bound = float(frequency_loss(BATCH, jnp.float64))
+    constant = trained_loss(images=1)
+    assert bound - 1e-9 < constant < bound + 0.02, "the bound holds, and descent comes close to it"
+    assert trained_loss(images=7) < bound - 0.3, "V-PORs of each image's own do better"
+
+
+def test_statement_frequency_is_the_entropy_of_statements_and_of_images():
+    """Three images: two state {a}, one {a, b}; so q_a = 5/6, q_b = 1/6."""
+    batch = cases.batch((2, 1, 2), max_sentences=2)
+    batch["statement"][:] = np.array([[[9, 1], [9, 1]], [[9, 1], [9, 2]], [[9, 1], [9, 2]]])
+    entropy = -(5 / 6 * np.log(5 / 6) + 1 / 6 * np.log(1 / 6))
+    found = frequency_loss(batch, jnp.float32)
+    np.testing.assert_allclose(found, (np.log(3) + entropy) / 2, rtol=1e-5)
+
+
+def test_rolling_passes_over_absent_rows():
+    values, present = jnp.arange(6)[:, None], jnp.array([False, True, True, False, True, False])
+    rolled = controls.roll_present(values, present)[:, 0]
+    assert rolled[jnp.array([1, 2, 4])].tolist() == [4, 1, 2]
+
+
+def test_v_pors_that_know_their_image_lose_it_when_rolled():
+    """Images of one statement each, V-POR equal to the T-POR of that statement."""
+    batch = cases.batch((1,) * 4, max_sentences=1)
+    batch["statement"][:, 0, 0] = np.arange(4)
+    outputs = cases.outputs(4, max_sentences=1, scale=20.0, dtype=np.float32)
+    axes = np.eye(4, dtype=np.float32)[:, None]
+    known = dataclasses.replace(outputs, v_por=np.repeat(axes, 3, axis=1), t_por=axes)
+
+    @jax.jit
+    def evaluate(outputs, batch):
+        loss, metrics = pathological_loss(outputs, batch, cases.config())
+        return loss, metrics, controls.pathological_controls(outputs, batch, cases.config())
+
+    loss, metrics, found = evaluate(known, batch)
+    assert metrics["pathological/top1"] == 1 and found["pathological/top1_rolled_images"] == 0
+    assert loss < 0.01 and found["pathological/loss_rolled_images"] > 15
+    assert found["pathological/loss_statement_frequency"] == pytest.approx(np.log(4), rel=1e-5)

@@ -1,0 +1,89 @@
+"""Configs: found by name and by path, overridden, checked; the shipped ones are held by golden
+files of what they resolve to.
+"""
+
+import pathlib
+
+import pytest
+
+from place_jax import configuration
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+SHIPPED = [f"{name}{arg}" for name in configuration.shipped_configs() for arg in ("", ":smoke")]
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("spec", SHIPPED)
+def test_shipped_config_resolves_to_its_golden_file(spec):
+    """To accept a change: `python tests/test_configuration.py`, and read the difference."""
+    path = GOLDEN / f"{spec.replace(':', '_')}.json"
+    assert configuration.to_json(configuration.load_config(spec)) == path.read_text()
+
+
+def test_json_round_trip():
+    config = configuration.load_config("phantom_demo")
+    again = configuration.from_json(configuration.to_json(config))
+    configuration.validate(again)
+    assert dict(configuration.flatten(again)) == dict(configuration.flatten(config))
+
+
+def test_a_path_is_tried_before_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("configs").mkdir()
+    pathlib.Path("configs/phantom_demo.py").write_text(
+        "from place_jax.configs import base\n"
+        "def get_config(arg=''):\n"
+        "    config = base.get_config()\n"
+        "    config.seed = 77\n"
+        "    return config\n"
+    )
+    assert configuration.load_config("configs/phantom_demo.py").seed == 77
+    assert configuration.load_config("phantom_demo").seed == 0
+
+
+def test_overrides_take_the_type_of_the_key():
+    config = configuration.load_config(
+        "phantom_demo", ["optimizer.learning_rate=1", "data.dir=123", "train.steps=7"]
+    )
+    assert config.optimizer.learning_rate == 1.0
+    assert isinstance(config.optimizer.learning_rate, float)
+    assert config.data.dir == "123"
+    assert config.train.steps == 7
+
+
+@pytest.mark.parametrize(
+    ("spec", "overrides", "words"),
+    [
+        ("phantom_dem", [], ["phantom_dem", "did you mean phantom_demo"]),
+        ("phantom_demo:tiny", [], ["phantom_demo:tiny", "smoke"]),
+        ("nowhere/config.py", [], ["nowhere/config.py", "phantom_demo"]),
+        ("phantom_demo", ["data.bach_size=3"], ["data.bach_size", "data.batch_size"]),
+        ("phantom_demo", ["data.batch_size=x"], ["data.batch_size='x'", "int"]),
+        ("phantom_demo", ["train.steps=0"], ["train.steps=0", "at least 1"]),
+        ("phantom_demo", ["train.steps"], ["train.steps", "VALUE"]),
+        ("phantom_demo", ["data.crop_size=113"], ["113", "16", "112"]),
+        ("phantom_demo", ["objective=simclr"], ["simclr", "clip"]),
+        ("phantom_demo", ["model.correlation.mask_ratio=1.0"], ["mask_ratio=1.0"]),
+    ],
+)
+def test_a_bad_config_is_one_clear_line(spec, overrides, words):
+    with pytest.raises(configuration.ConfigError) as caught:
+        configuration.load_config(spec, overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_a_key_added_in_python_is_refused():
+    config = configuration.load_config("phantom_demo")
+    with config.unlocked():
+        config.train.stpes = 3
+    with pytest.raises(configuration.ConfigError, match="train.stpes.*train.steps"):
+        configuration.validate(config)
+
+
+if __name__ == "__main__":
+    for shipped in SHIPPED:
+        text = configuration.to_json(configuration.load_config(shipped))
+        (GOLDEN / f"{shipped.replace(':', '_')}.json").write_text(text)

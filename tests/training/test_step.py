@@ -1,0 +1,151 @@
+"""The step: the same on any number of devices, deaf to what is not finite, compiled once."""
+
+import dataclasses
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from place_jax.parallel.partition import path_string
+
+
+def leaves(tree) -> dict[str, np.ndarray]:
+    """Path -> array on the host."""
+    found = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        path_string(path): np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
+        for path, leaf in found
+    }
+
+
+def is_key(leaf) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def with_params(state, path, value):
+    """The state with one number of one parameter replaced."""
+
+    def replaced(params, names):
+        name, *rest = names
+        new = replaced(params[name], rest) if rest else params[name].at[0].set(value)
+        return params | {name: new}
+
+    return dataclasses.replace(state, params=replaced(state.params, path.split("/")))
+
+
+def test_gradients_on_eight_devices_are_those_of_one(tiny_run, make_run):
+    eight_devices = make_run({"train.ema_decay": 0.5}, devices=8)
+    one, eight = (
+        leaves(run.gradient(run.step(run.init(), run.batch(0))[0]))
+        for run in (tiny_run, eight_devices)
+    )
+    for name, expected in one.items():
+        error = np.linalg.norm(eight[name] - expected)
+        if name.endswith("key/bias"):
+            # Attention does not change when all keys move together: this gradient is rounding.
+            scale = np.linalg.norm(one[name.replace("bias", "kernel")])
+        else:
+            scale = np.linalg.norm(expected)
+            assert scale > 0, f"{name} gets no gradient"
+        assert error <= 1e-5 * scale, name
+
+
+def test_twenty_steps_in_float64_are_those_of_one_device(make_run):
+    double = {"model.dtype": "float64", "model.param_dtype": "float64"}
+    spread = (("data", 2), ("fsdp", 2), ("tensor", 2))
+    with jax.enable_x64(True):
+        ends = []
+        for run in (make_run(double, devices=1), make_run(double, devices=8, mesh_sizes=spread)):
+            state = run.init()
+            for number in range(20):
+                state, metrics = run.step(state, run.batch(number))
+            assert metrics["loss"].dtype == jnp.float64
+            ends.append(leaves(state.params) | {"loss": np.asarray(metrics["loss"])})
+    for name, expected in ends[0].items():
+        assert expected.dtype == np.float64
+        # Key biases stay at 0 but for rounding.
+        scale = 1.0 if name.endswith("key/bias") else np.linalg.norm(expected)
+        assert np.linalg.norm(ends[1][name] - expected) <= 1e-9 * scale, name
+
+
+def test_the_loss_falls(tiny_run):
+    state, losses = tiny_run.init(), []
+    for _ in range(20):
+        state, metrics = tiny_run.step(state, tiny_run.batch(0))
+        losses.append(float(metrics["loss"]))
+    assert losses[-1] < 0.8 * losses[0]
+    assert int(state.step) == 20 and int(state.bad_steps) == 0
+
+
+def test_what_goes_in_comes_out_alike_so_that_nothing_compiles_again(tiny_run):
+    state = tiny_run.init()
+    after, _ = tiny_run.step(state, tiny_run.batch(0))
+    for old, new in zip(jax.tree.leaves(tiny_run.abstract), jax.tree.leaves(after), strict=True):
+        assert (new.shape, new.dtype, new.sharding) == (old.shape, old.dtype, old.sharding)
+        assert is_key(new) or not new.weak_type
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params)), "it is not donated"
+
+
+def test_a_step_that_is_not_finite_is_counted_and_changes_nothing(tiny_run):
+    state, _ = tiny_run.step(tiny_run.init(), tiny_run.batch(0))
+    before = leaves(state)
+    spoilt = with_params(state, "image_projection/linear/bias", jnp.nan)
+    state, metrics = tiny_run.step(spoilt, tiny_run.batch(1))
+    assert not np.isfinite(metrics["loss"])
+    assert (int(state.step), int(state.bad_steps), int(metrics["bad_steps"])) == (2, 1, 1)
+    after = leaves(state)
+    counters = ("step", "bad_steps", "params/image_projection/linear/bias")
+    for name in before.keys() - set(counters):
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+
+
+def test_a_later_good_step_keeps_the_count(tiny_run):
+    state = tiny_run.init()
+    state = dataclasses.replace(state, bad_steps=jnp.int32(3))
+    state, metrics = tiny_run.step(state, tiny_run.batch(0))
+    assert int(state.bad_steps) == int(metrics["bad_steps"]) == 3
+
+
+def test_the_moving_average_follows_the_parameters(tiny_run):
+    state = tiny_run.init()
+    first = leaves(state.params)
+    state, _ = tiny_run.step(state, tiny_run.batch(0))  # learning rate 0
+    state, _ = tiny_run.step(state, tiny_run.batch(1))
+    params, average = leaves(state.params), leaves(state.ema_params)
+    name = "image/blocks/mlp/up/kernel"
+    assert np.abs(params[name] - first[name]).max() > 1e-5
+    np.testing.assert_allclose(average[name], (params[name] + first[name]) / 2, rtol=1e-6)
+
+
+def test_metrics_say_what_the_optimizer_did(tiny_run):
+    state, rates, norms = tiny_run.init(), [], []
+    for number in range(3):
+        state, metrics = tiny_run.step(state, tiny_run.batch(number))
+        rates.append(float(metrics["learning_rate"]))
+        norms.append(float(metrics["gradient_norm"]))
+    np.testing.assert_allclose(rates, [0, 5e-4, 1e-3], rtol=1e-6)
+    assert norms[-1] == pytest.approx(float(optax.global_norm(tiny_run.gradient(state))), rel=1e-5)
+
+
+def test_the_correlation_pass_draws_anew_at_every_step(tiny_run):
+    state = tiny_run.init()
+    state, first = tiny_run.step(state, tiny_run.batch(0))  # learning rate 0: same parameters
+    _, second = tiny_run.step(state, tiny_run.batch(0))
+    assert float(first["instance/loss"]) == float(second["instance/loss"])
+    assert float(first["correlation/loss"]) != float(second["correlation/loss"])
+
+
+def test_training_step_and_models_import_without_tensorflow():
+    code = (
+        "import sys\n"
+        "import place_jax, place_jax.training.step, place_jax.training.checkpoints\n"
+        "import place_jax.models.functional, place_jax.objectives, place_jax.predictor\n"
+        "heavy = {'tensorflow', 'tensorflow_datasets', 'apache_beam', 'clu'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

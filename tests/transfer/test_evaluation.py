@@ -1,0 +1,153 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import tiny_run
+
+from data_pipelines.batches import open_data, read_records
+from data_pipelines.records import BadInput
+from place_jax.parallel.mesh import make_mesh
+from place_jax.transfer import evaluation, features
+
+
+@pytest.fixture(scope="module")
+def tiny(phantom_dir):
+    """(model, params, model_state), data, config."""
+    config = tiny_run.tiny_config(phantom_dir)
+    config.evaluation.max_examples = 0
+    return tiny_run.untrained_model(phantom_dir), open_data(phantom_dir), config
+
+
+@pytest.fixture(scope="module")
+def scores(tiny):
+    weights, data, config = tiny
+    return evaluation.evaluate(*weights, data, "test", config)
+
+
+def test_every_task_is_scored_by_name(scores):
+    for name in (
+        "zero_shot/test/macro_auroc",
+        "zero_shot/test/macro_auroc_ci_low",
+        "zero_shot/test/macro_auroc_observation",
+        "zero_shot/test/auroc/pleural_effusion",
+        "retrieval/test/recall_at_1",
+        "retrieval/test/text_to_image_recall_at_1_ci_high",
+        "retrieval/test/pool_size",
+        "grounding/test/pointing",
+        "grounding/test/pointing_rolled_image",
+        "objective/test/loss",
+        "instance/test/loss",
+        "pathological/test/loss",
+        "pathological/test/loss_rolled_images",
+        "pathological/test/loss_statement_frequency",
+        "correlation/test/loss",
+        "correlation/test/loss_rolled_reports",
+        "correlation/test/r2_over_mean",
+        "v_por/test/cosine_between_images",
+    ):
+        assert math.isfinite(scores[name]), name
+    assert all(type(value) is float for value in scores.values())
+
+
+def test_an_untrained_model_cannot_tell_its_own_image(scores):
+    own, rolled = (scores[f"pathological/test/loss{s}"] for s in ("", "_rolled_images"))
+    assert own == pytest.approx(rolled, rel=0.05)
+    assert own > scores["pathological/test/loss_statement_frequency"] * 0.95
+
+
+def test_features_are_those_of_the_split_whatever_the_batch_and_the_devices(tiny):
+    weights, data, config = tiny
+    alone = features.extract_features(*weights, data, "test", config=config)
+    config = config.copy_and_resolve_references()
+    config.evaluation.batch_size = 7  # rounded up to 8 on eight devices
+    sharded = features.extract_features(
+        *weights, data, "test", config=config, mesh=make_mesh(config.mesh)
+    )
+    assert len(alone.index) == data.splits["test"]
+    np.testing.assert_array_equal(alone.index, np.arange(len(alone.index)))
+    np.testing.assert_array_equal(sharded.index, alone.index)
+    np.testing.assert_array_equal(sharded.labels, alone.labels)
+    np.testing.assert_allclose(sharded.image_embedding, alone.image_embedding, atol=1e-5)
+    np.testing.assert_allclose(sharded.report_embedding, alone.report_embedding, atol=1e-5)
+    records = read_records(data, "test", fields=("patient_id", "labels"))
+    assert list(alone.patient_id) == [record["patient_id"] for record in records]
+    np.testing.assert_array_equal(alone.labels, [record["labels"] for record in records])
+
+
+def test_max_examples_and_what_was_asked_for(tiny):
+    weights, data, config = tiny
+    some = features.extract_features(
+        *weights, data, "test", config=config, max_examples=5, observations=("v_por",)
+    )
+    assert len(some.index) == len(some.patient_id) == 5
+    assert some.v_por.shape == (5, 4, 16) and some.t_por is None
+
+
+def test_a_second_evaluation_compiles_nothing(tiny, scores):
+    weights, data, config = tiny
+    before = features._encode._cache_size()
+    again = evaluation.evaluate(*weights, data, "test", config)
+    assert again == scores
+    assert features._encode._cache_size() == before
+
+
+def test_stopping_is_asked_for_between_batches(tiny):
+    weights, data, config = tiny
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.evaluate(*weights, data, "test", config, on_batch=stop)
+
+
+def test_observations_that_were_not_trained_are_not_scored(tiny):
+    weights, data, config = tiny
+    config = config.copy_and_resolve_references()
+    config.objective = "clip"
+    found = evaluation.evaluate(*weights, data, "test", config, bootstrap=0)
+    assert "zero_shot/test/macro_auroc" in found and "clip/test/loss" in found
+    assert not any("observation" in n or "grounding" in n or "correlation" in n for n in found)
+
+
+def test_untrained_scores_are_named_so(tiny):
+    weights, data, config = tiny
+    found = evaluation.evaluate_untrained(
+        weights[0], data, "test", config, initial=weights[1:], tasks=("retrieval",)
+    )
+    assert "untrained/retrieval/test/recall_at_1" in found
+    assert all(name.startswith("untrained/retrieval/") for name in found)
+
+
+def test_checkpoint_is_scored_with_its_own_vocabulary_and_prompts_of_a_file(phantom_dir, tmp_path):
+    run = tiny_run.untrained_run(phantom_dir)
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps({"Edema": {"positive": ["edema"], "negative": ["no edema"]}}))
+    found = evaluation.evaluate_checkpoint("zero-shot", run, phantom_dir, prompts=str(prompts))
+    assert found["zero_shot/test/macro_auroc"] == found["zero_shot/test/auroc/edema"]
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("{", "is not JSON"),
+        ('{"Edema": {"positive": ["xqzj"], "negative": ["no edema"]}}', "'xqzj' has no word"),
+        ('{"Edema": {"positive": [" "], "negative": ["no edema"]}}', "has no word"),
+    ],
+)
+def test_bad_prompts_are_one_line(phantom_dir, tmp_path, written, says):
+    run = tiny_run.untrained_run(phantom_dir)
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(written)
+    with pytest.raises(BadInput) as error:
+        evaluation.evaluate_checkpoint("zero-shot", run, phantom_dir, prompts=prompts)
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_unknown_task_and_split_are_one_line(tiny):
+    weights, data, config = tiny
+    with pytest.raises(ValueError, match="use one of zero-shot"):
+        evaluation.evaluate(*weights, data, "test", config, tasks=("linear",))
+    with pytest.raises(BadInput, match="dev"):
+        evaluation.evaluate(*weights, data, "dev", config)
