@@ -12,7 +12,8 @@ TEXTS = ["No pleural effusion.", "Small left pleural effusion, 3 cm.", "The hear
 def test_frequent_words_are_whole_and_rare_ones_in_pieces():
     vocabulary = train_vocabulary([*TEXTS, "Zebra."], 400)
     tokenizer = Tokenizer(vocabulary)
-    assert tuple(vocabulary[:5]) == SPECIAL and len(vocabulary) == len(set(vocabulary))
+    assert tuple(vocabulary[: len(SPECIAL)]) == SPECIAL
+    assert len(vocabulary) == len(set(vocabulary))
     pieces = [vocabulary[i] for i in tokenizer.encode("NO Pleural effusion")]
     assert pieces == ["no", "pleural", "effusion"]
     rare = tokenizer.encode("zebra")
@@ -21,9 +22,9 @@ def test_frequent_words_are_whole_and_rare_ones_in_pieces():
 
 
 def test_size_is_kept_and_letters_come_first():
-    small = train_vocabulary(TEXTS, 60)
-    assert len(small) == 60
-    assert train_vocabulary(TEXTS, 80)[:60] == small
+    small = train_vocabulary(TEXTS, 50)
+    assert len(small) == 50
+    assert train_vocabulary(TEXTS, 80)[:50] == small
     assert len(train_vocabulary(TEXTS, 10**6)) < 200
 
 
