@@ -18,6 +18,11 @@ class Kind(enum.Enum):
     PNEUMOTHORAX = "pneumothorax"
     EFFUSION = "effusion"
     LESION = "lesion"
+    OPACITY = "opacity"
+    PNEUMONIA = "pneumonia"
+    WIDE_MEDIASTINUM = "wide mediastinum"
+    THICKENING = "pleural thickening"
+    FRACTURE = "fracture"
     PACEMAKER = "pacemaker"
     CENTRAL_LINE = "central line"
     TUBE = "tube"
@@ -32,6 +37,11 @@ LABEL_OF = {
     Kind.PNEUMOTHORAX: "Pneumothorax",
     Kind.EFFUSION: "Pleural Effusion",
     Kind.LESION: "Lung Lesion",
+    Kind.OPACITY: "Lung Opacity",
+    Kind.PNEUMONIA: "Pneumonia",
+    Kind.WIDE_MEDIASTINUM: "Enlarged Cardiomediastinum",
+    Kind.THICKENING: "Pleural Other",
+    Kind.FRACTURE: "Fracture",
     Kind.PACEMAKER: "Support Devices",
     Kind.CENTRAL_LINE: "Support Devices",
     Kind.TUBE: "Support Devices",
@@ -64,6 +74,7 @@ class Finding:
       zone: third of the lung, or None where it does not apply.
       size: 0..1, from the least to the most that is drawn; `severity` is its third.
       seed: of the finding's own shape.
+      number: how many of it there are: nodules, broken ribs.
     """
 
     kind: Kind
@@ -71,6 +82,7 @@ class Finding:
     zone: Zone | None
     size: float
     seed: int
+    number: int = 1
 
     @property
     def label(self) -> str:

@@ -56,7 +56,7 @@ class PhantomSource:
 
     @property
     def version(self) -> str:
-        return f"{VERSION}-synthetic-{self.config}-seed{self.seed}"
+        return f"{VERSION}-synthetic-{self.config}-{self.size}px-seed{self.seed}"
 
     @property
     def split_rule(self) -> str:
