@@ -4,17 +4,21 @@ import hashlib
 import re
 import unicodedata
 
-NORMALISER_VERSION = 1
+# Raised whenever a sentence could be cut or a statement normalised in another way than before.
+NORMALISER_VERSION = 2
 
 _SECTIONS = {
     "findings": "findings",
     "finding": "findings",
     "findings and impression": "findings",
+    "findings/impression": "findings",
     "impression": "impression",
     "impressions": "impression",
     "conclusion": "impression",
     "opinion": "impression",
     "indication": "indication",
+    "indications": "indication",
+    "clinical indication": "indication",
     "history": "indication",
     "clinical history": "indication",
     "clinical information": "indication",
@@ -26,59 +30,128 @@ _SECTIONS = {
     "examination": "technique",
     "exam": "technique",
     "procedure": "technique",
+    "recommendation": "recommendation",
+    "recommendations": "recommendation",
+    "recommendation(s)": "recommendation",
+    "notification": "notification",
 }
+_NAMES = sorted(_SECTIONS, key=len, reverse=True)
+
+
+def _any_of(names: list[str]) -> str:
+    return "|".join(r"[ \t]+".join(map(re.escape, name.split())) for name in names)
+
+
+# In any case where a line or a sentence starts; in capitals anywhere, since line ends get lost.
+# ASCII: the long s and other letters that fold to ours make no heading.
 _HEADING = re.compile(
-    r"(?:^|(?<=[\n.]))[ \t]*(" + "|".join(sorted(_SECTIONS, key=len, reverse=True)) + r")[ \t]*:",
+    rf"(?:(?:^|(?<=[\n.!?]))[ \t]*((?i:{_any_of(_NAMES)}))"
+    rf"|(?<=\s)({_any_of([name.upper() for name in _NAMES])}))[ \t]*:",
+    re.ASCII,
+)
+_BANNER = re.compile(r"^\s*(?:final|preliminary) report\b:?", re.IGNORECASE)
+_PARAGRAPH = re.compile(r"\n\s*\n")
+
+# "(1)", "1)" or "1." before an item of a list, also with the space after it forgotten.
+_MARKER = re.compile(
+    r"(?:^|(?<=\s)|(?<=[a-z][.;:]))(?:\((\d{1,2})\)|(\d{1,2})[.)])(?:(?=\s+\S)|(?=[A-Z][a-z]))"
+)
+# After these words a number belongs to its sentence: "fracture of rib 5. No pneumothorax."
+_TAKES_NUMBER = re.compile(
+    r"(?:\b(?:ribs?|grade|stage|level|levels|type|class|category|score|zone|segment|series|images?|"
+    r"views?|leads?|day|number|no|figs?|and|or|to|of|than|by|at|is|are|the|x|approximately|about|"
+    r"measur\w+|through|[ctls])\.?|[\d,/&+<>=~-])\s*$",
     re.IGNORECASE,
 )
-_ABBREVIATION = re.compile(
-    r"\b(dr|drs|mr|mrs|ms|prof|vs|e\.g|i\.e|etc|approx|fig|no|st|cm|mm|a\.m|p\.m|resp)\.$",
-    re.IGNORECASE,
+# A question mark that stands alone is a hedge, "? edema", and ends nothing.
+_STOP = re.compile(
+    r"(?:[.!;]|(?<=\S)\?)[.!?;]*[\"')\]]*(?=\s|$)|(?<=[a-z][a-z]|XX)\.(?=[A-Z][a-z ])"
 )
-_ENUMERATION = re.compile(r"(?:(?<=\s)|^)\(?\d{1,2}[.)](?=\s+\S)")
-_BOUNDARY = re.compile(r"[.!?;]+(?=\s|$)")
+_TITLE = re.compile(r"\b(?:[Dd]rs?|DR|Mrs?|Ms|Prof|St)\.(?:\s*[A-Z]\.)?$")
+_ABBREVIATION = re.compile(r"\b(?:vs|approx|figs?|e\.g|i\.e|cf)\.$", re.IGNORECASE)
+_NUMBER = re.compile(r"\bnos?\.$", re.IGNORECASE)
+# These end a sentence as often as not: what follows decides.
+_DOTTED = re.compile(r"\b(?:[a-z]\.)+[a-z]\.$", re.IGNORECASE)
+_UNIT = re.compile(r"\b(?:cm|mm|in|yrs?|hrs?|min|sec|st|etc|resp|bilat)\.$", re.IGNORECASE)
+_REMOVED = re.compile(r"XX|_")  # what stands for words that de-identification took out
 
 
 def split_sections(text: str) -> dict[str, str]:
-    """Cuts a report at its headings; a report with none is all findings."""
+    """Cuts a report at its headings; a report with none is all findings.
+
+    Line ends become spaces, but for empty lines, which end a sentence.
+    """
     headings = list(_HEADING.finditer(text))
-    if not headings:
-        return {"findings": " ".join(text.split())}
+    names = [_SECTIONS[" ".join((h.group(1) or h.group(2)).lower().split())] for h in headings]
+    lead = _join_lines(_BANNER.sub("", text[: headings[0].start()] if headings else text))
     sections: dict[str, str] = {}
-    lead = text[: headings[0].start()].strip()
-    if lead and not any(_SECTIONS[h.group(1).lower()] == "findings" for h in headings):
-        sections["findings"] = " ".join(lead.split())
-    for heading, following in zip(headings, [*headings[1:], None], strict=True):
-        name = _SECTIONS[heading.group(1).lower()]
-        body = text[heading.end() : following.start() if following else len(text)]
-        body = " ".join(body.split())
+    if lead and "findings" not in names:
+        sections["findings"] = lead
+    for name, heading, following in zip(names, headings, [*headings[1:], None], strict=True):
+        body = _join_lines(text[heading.end() : following.start() if following else len(text)])
         if body:
-            sections[name] = f"{sections[name]} {body}" if name in sections else body
+            sections[name] = f"{sections[name]}\n\n{body}" if name in sections else body
     return sections
 
 
+def _join_lines(text: str) -> str:
+    paragraphs = (" ".join(part.split()) for part in _PARAGRAPH.split(text))
+    return "\n\n".join(filter(None, paragraphs))
+
+
 def split_sentences(text: str) -> list[str]:
-    """Cuts at full stops that end a sentence: not in decimals, abbreviations, enumerations."""
-    text = " ".join(_ENUMERATION.sub(" \n ", text).split(" "))
+    """Cuts at full stops that end a sentence: not in decimals or abbreviations; drops the numbers
+    of a list.
+    """
     sentences = []
-    for part in text.split("\n"):
-        start = 0
-        for boundary in _BOUNDARY.finditer(part):
-            if _ABBREVIATION.search(part[start : boundary.start() + 1]):
-                continue
-            sentences.append(part[start : boundary.end()])
-            start = boundary.end()
-        sentences.append(part[start:])
-    cleaned = (" ".join(s.split()) for s in sentences)
-    return [s for s in cleaned if re.search(r"[^\W_]", s)]
+    for paragraph in _PARAGRAPH.split(text):
+        for item in _split_items(" ".join(paragraph.split())):
+            start = 0
+            for stop in _STOP.finditer(item):
+                if not _is_abbreviation(item[start : stop.start() + 1], item[stop.end() :]):
+                    sentences.append(item[start : stop.end()])
+                    start = stop.end()
+            sentences.append(item[start:])
+    return [s.strip() for s in sentences if re.search(r"[^\W_]", s)]
+
+
+def _split_items(text: str) -> list[str]:
+    """The items of a list, without their numbers."""
+    items, start, last = [], 0, 0
+    for marker in _MARKER.finditer(text):
+        number = int(marker.group(1) or marker.group(2))
+        before, after = text[: marker.start()].rstrip(), text[marker.end() :].lstrip()
+        # Items often end without a full stop: then the count has to go on, or to start.
+        counts_on = number in (1, last + 1, 2 if last == 0 else 1)
+        ended = not before or before[-1] in ".!?;:"
+        capital = after[:1].isupper() or bool(_REMOVED.match(after))
+        if (ended and not _ABBREVIATION.search(before)) or (
+            counts_on and capital and not _TAKES_NUMBER.search(before)
+        ):
+            items.append(text[start : marker.start()])
+            start, last = marker.end(), number
+    return [*items, text[start:]]
+
+
+def _is_abbreviation(before: str, after: str) -> bool:
+    """Whether a sentence goes on after the full stop that ends `before`."""
+    after = after.lstrip()
+    if _TITLE.search(before) or _ABBREVIATION.search(before):
+        return True
+    if _NUMBER.search(before):
+        return after[:1].isdigit()
+    if _DOTTED.search(before):
+        return not after[:1].isupper() or bool(_REMOVED.match(after))
+    return bool(_UNIT.search(before)) and after[:1].islower()
 
 
 def normalise_statement(sentence: str) -> str:
     """Folds case, spacing, punctuation and enumeration; keeps words and numbers."""
     text = unicodedata.normalize("NFKC", sentence).casefold()
-    text = re.sub(r"^\s*\(?\d{1,2}[.)]\s+", "", text)
-    text = re.sub(r"(?<=\d)\.(?=\d)", "\0", text)
-    text = re.sub(r"[^\w\0]+", " ", text).replace("\0", ".").replace("_", " ")
+    # Folding case may take a letter apart, and what is then left of it is to be folded too.
+    text = unicodedata.normalize("NFKC", text)
+    text = re.sub(r"^\s*(?:\(\d{1,2}\)|\d{1,2}[.)])\s+", "", text)
+    text = re.sub(r"(?<!\d)\.|\.(?!\d)|[^\w.]|_", " ", text)
     return " ".join(text.split())
 
 
