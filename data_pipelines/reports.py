@@ -65,7 +65,7 @@ _TAKES_NUMBER = re.compile(
 )
 # A question mark that stands alone is a hedge, "? edema", and ends nothing.
 _STOP = re.compile(
-    r"(?:[.!;]|(?<=\S)\?)[.!?;]*[\"')\]]*(?=\s|$)|(?<=[a-z][a-z]|XX)\.(?=[A-Z][a-z ])"
+    r"(?:(?<![.!;])[.!;]|(?<=\S)\?)[.!?;]*[\"')\]]*(?=\s|$)|(?<=[a-z][a-z]|XX)\.(?=[A-Z][a-z ])"
 )
 _TITLE = re.compile(r"\b(?:[Dd]rs?|DR|Mrs?|Ms|Prof|St)\.(?:\s*[A-Z]\.)?$")
 _ABBREVIATION = re.compile(r"\b(?:vs|approx|figs?|e\.g|i\.e|cf)\.$", re.IGNORECASE)
@@ -74,6 +74,7 @@ _NUMBER = re.compile(r"\bnos?\.$", re.IGNORECASE)
 _DOTTED = re.compile(r"\b(?:[a-z]\.)+[a-z]\.$", re.IGNORECASE)
 _UNIT = re.compile(r"\b(?:cm|mm|in|yrs?|hrs?|min|sec|st|etc|resp|bilat)\.$", re.IGNORECASE)
 _REMOVED = re.compile(r"XX|_")  # what stands for words that de-identification took out
+_LOOK = 40  # characters around a full stop that decide; all of them would take squared time
 
 
 def split_sections(text: str) -> dict[str, str]:
@@ -87,7 +88,7 @@ def split_sections(text: str) -> dict[str, str]:
     sections: dict[str, str] = {}
     if lead and "findings" not in names:
         sections["findings"] = lead
-    for name, heading, following in zip(names, headings, [*headings[1:], None], strict=True):
+    for name, heading, following in zip(names, headings, [*headings, None][1:], strict=True):
         body = _join_lines(text[heading.end() : following.start() if following else len(text)])
         if body:
             sections[name] = f"{sections[name]}\n\n{body}" if name in sections else body
@@ -108,7 +109,8 @@ def split_sentences(text: str) -> list[str]:
         for item in _split_items(" ".join(paragraph.split())):
             start = 0
             for stop in _STOP.finditer(item):
-                if not _is_abbreviation(item[start : stop.start() + 1], item[stop.end() :]):
+                before = item[max(start, stop.start() - _LOOK) : stop.start() + 1]
+                if not _is_abbreviation(before, item[stop.end() : stop.end() + _LOOK]):
                     sentences.append(item[start : stop.end()])
                     start = stop.end()
             sentences.append(item[start:])
@@ -120,10 +122,11 @@ def _split_items(text: str) -> list[str]:
     items, start, last = [], 0, 0
     for marker in _MARKER.finditer(text):
         number = int(marker.group(1) or marker.group(2))
-        before, after = text[: marker.start()].rstrip(), text[marker.end() :].lstrip()
+        before = text[max(start, marker.start() - _LOOK) : marker.start()].rstrip()
+        after = text[marker.end() : marker.end() + _LOOK].lstrip()
         # Items often end without a full stop: then the count has to go on, or to start.
-        counts_on = number in (1, last + 1, 2 if last == 0 else 1)
-        ended = not before or before[-1] in ".!?;:"
+        counts_on = number in (1, last + 1) or (last, number) == (0, 2)
+        ended = not before or before.endswith((".", "!", "?", ";", ":"))
         capital = after[:1].isupper() or bool(_REMOVED.match(after))
         if (ended and not _ABBREVIATION.search(before)) or (
             counts_on and capital and not _TAKES_NUMBER.search(before)
