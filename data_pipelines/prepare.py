@@ -111,6 +111,9 @@ def prepare(
         "image_size": image_size,
         "limit": limit,
         "split_rule": source.split_rule,
+        "has_reports": source.has_reports,
+        "published_counts": dict(source.published_counts),
+        "left_out": dict(source.left_out),
         "normaliser_version": NORMALISER_VERSION,
         "splits": {split: _describe_split(folder, specs, split) for split in _splits(specs)},
         "quarantined": dict(sorted(reasons.items())),
@@ -307,8 +310,16 @@ def _count_shards(folder: epath.Path, specs: Sequence[ShardSpec]) -> int:
 
 
 def _report(manifest: Manifest, folder: epath.Path) -> None:
-    counts = ", ".join(f"{split} {s['examples']}" for split, s in manifest["splits"].items())
+    published = manifest["published_counts"]
+    counts = ", ".join(
+        f"{split} {described['examples']}"
+        + (f" (published: {published[split]})" if split in published else "")
+        for split, described in manifest["splits"].items()
+    )
     print(f"prepared {manifest['source']} in {os.fspath(folder)}: {counts}", file=sys.stderr)
+    if manifest["left_out"]:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in manifest["left_out"].items())
+        print(f"not taken: {reasons}", file=sys.stderr)
     bad = manifest["quarantined"]
     if bad:
         reasons = ", ".join(f"{reason} {count}" for reason, count in bad.items())

@@ -97,6 +97,9 @@ class Source(Protocol):
     version: str
     shareable: bool  # False keeps images and texts off pages and logs unless asked for
     split_rule: str  # one sentence, with the seed, for the manifest
+    has_reports: bool  # False: images with labels, boxes or masks, whose text may be empty
+    published_counts: Mapping[str, int]  # images of a split as its owner states them; may be empty
+    left_out: Mapping[str, int]  # reason -> images that `keys` passes over; known after `keys`
 
     def keys(self) -> Sequence[Key]:
         """Every image of the data set. Cheap: reads lists, never pixels."""

@@ -141,14 +141,14 @@ def plan_shards(
     return specs
 
 
-def make_record(key: Key, study: Study, *, source: str, image_size: int) -> dict:
-    """A study as it is stored. Raises BadInput("empty_report") without a sentence."""
+def make_record(key: Key, study: Study, *, source: Source, image_size: int) -> dict:
+    """A study as it is stored. Raises BadInput("empty_report") where a report should be."""
     sentences, section = [], []
     for name, text in (("findings", study.findings), ("impression", study.impression)):
         found = reports.split_sentences(text)
         sentences += found
         section += [name] * len(found)
-    if not sentences:
+    if not sentences and source.has_reports:
         raise BadInput("empty_report", "the report holds no sentence")
     scale = fit_geometry(study.pixels.shape, image_size)
     pixels = fit_long_side(study.pixels, image_size)
@@ -165,7 +165,7 @@ def make_record(key: Key, study: Study, *, source: str, image_size: int) -> dict
         "image_id": key.image_id,
         "study_id": key.study_id,
         "patient_id": key.patient_id,
-        "source": source,
+        "source": source.name,
         "view": study.view,
         "findings": study.findings,
         "impression": study.impression,
@@ -185,10 +185,7 @@ def _records(source: Source, spec: ShardSpec, quarantined: list) -> Iterator[tup
     for key, position in zip(spec.keys, spec.positions, strict=True):
         try:
             study = source.load(key)
-            yield (
-                key,
-                make_record(key, study, source=source.name, image_size=spec.image_size),
-            )
+            yield key, make_record(key, study, source=source, image_size=spec.image_size)
         except BadInput as error:
             quarantined.append((key.image_id, position, error.reason))
         except MemoryError:

@@ -9,6 +9,34 @@ import sys
 from collections.abc import Sequence
 
 _CONFIG_PREFIX = "--config."
+# Options of `place prepare` that go to the source; one left out takes the source's own default.
+_SOURCE_GROUPS = {
+    "phantom": {
+        "config": {"choices": ("easy", "default"), "help": "how hard it is (easy)"},
+        "patients": {"type": int, "help": "how many; each has one or two images (1000)"},
+        "size": {"type": int, "help": "pixels of a rendered side (256)"},
+        "seed": {"type": int, "help": "other seeds are other patients (0)"},
+    },
+    "folder and official data sets": {
+        "raw_dir": {
+            "help": "the owner's files; of folder: where image paths start, else the CSV's"
+        },
+    },
+    "folder": {
+        "csv": {"help": "one row an image"},
+        "image_column": {"help": "path of a PNG, JPEG or DICOM file"},
+        "report_column": {"help": "the report's text"},
+        "patient_column": {"help": "patients are kept within a split"},
+        "study_column": {"help": "images of one study share a report"},
+        "split_column": {"help": "train, validation or test; else by patient"},
+        "shareable": {
+            "action": "store_true",
+            "default": None,
+            "help": "images and texts may be shown on pages and in logs",
+        },
+    },
+}
+_SOURCE_OPTIONS = tuple(name for options in _SOURCE_GROUPS.values() for name in options)
 _STOPPED = 143  # as a shell says it of SIGTERM: a launcher starts the same command again
 
 
@@ -75,6 +103,8 @@ def _add_verb(verbs, name: str, run, summary: str, example: str) -> argparse.Arg
 
 
 def _add_prepare(verbs) -> None:
+    from data_pipelines.sources.registry import NAMES
+
     parser = _add_verb(
         verbs,
         "prepare",
@@ -85,9 +115,10 @@ def _add_prepare(verbs) -> None:
     )
     parser.add_argument(
         "source",
-        choices=("phantom", "folder"),
+        choices=NAMES,
         metavar="SOURCE",
-        help="phantom (synthetic) or folder (a CSV of image paths and reports)",
+        help="phantom (synthetic), folder (a CSV of image paths and reports), or a data set in its "
+        f"owner's files; one of {', '.join(NAMES)}",
     )
     parser.add_argument("--out-dir", required=True, help="folder to write")
     parser.add_argument("--image-size", type=int, default=256, help="long side, pixels (256)")
@@ -108,31 +139,18 @@ def _add_prepare(verbs) -> None:
         metavar="OPTION",
         help="options of another Beam runner, such as runner=DataflowRunner",
     )
-    phantom = parser.add_argument_group("phantom")
-    phantom.add_argument("--config", default="easy", choices=("easy", "default"))
-    phantom.add_argument("--patients", type=int, default=4000)
-    phantom.add_argument("--size", type=int, default=256, help="pixels of a rendered side")
-    phantom.add_argument("--seed", type=int, default=0)
-    folder = parser.add_argument_group("folder")
-    folder.add_argument("--csv", help="one row an image")
-    folder.add_argument("--image-column", help="path of a PNG, JPEG or DICOM file")
-    folder.add_argument("--report-column", help="the report's text")
-    folder.add_argument("--patient-column", help="patients are kept within a split")
-    folder.add_argument("--study-column", help="images of one study share a report")
-    folder.add_argument("--split-column", help="train, validation or test; else by patient")
-    folder.add_argument("--raw-dir", help="folder that image paths start from; else the CSV's")
-    folder.add_argument(
-        "--shareable",
-        action="store_true",
-        help="images and texts may be shown on pages and in logs",
-    )
+    for group, options in _SOURCE_GROUPS.items():
+        flags = parser.add_argument_group(group)
+        for name, settings in options.items():
+            flags.add_argument("--" + name.replace("_", "-"), **settings)
 
 
 def _prepare(arguments) -> None:
     from data_pipelines.prepare import prepare
+    from data_pipelines.sources.registry import make_source
 
     prepare(
-        _source(arguments),
+        make_source(arguments.source, {name: getattr(arguments, name) for name in _SOURCE_OPTIONS}),
         arguments.out_dir,
         image_size=arguments.image_size,
         vocab=arguments.vocab,
@@ -141,33 +159,6 @@ def _prepare(arguments) -> None:
         limit=arguments.limit,
         max_bad_fraction=arguments.max_bad_fraction,
         beam_options=[f"--{option.lstrip('-')}" for option in arguments.beam_options],
-    )
-
-
-def _source(arguments):
-    if arguments.source == "phantom":
-        from data_pipelines.sources.phantom import PhantomSource
-
-        return PhantomSource(
-            config=arguments.config,
-            patients=arguments.patients,
-            size=arguments.size,
-            seed=arguments.seed,
-        )
-    from data_pipelines.sources.folder import FolderSource
-
-    for flag in ("csv", "image_column", "report_column"):
-        if not getattr(arguments, flag):
-            raise ValueError(f"folder needs --{flag.replace('_', '-')}")
-    return FolderSource(
-        csv=arguments.csv,
-        image_column=arguments.image_column,
-        report_column=arguments.report_column,
-        patient_column=arguments.patient_column,
-        study_column=arguments.study_column,
-        split_column=arguments.split_column,
-        raw_dir=arguments.raw_dir,
-        shareable=arguments.shareable,
     )
 
 

@@ -9,6 +9,7 @@ import os
 import pathlib
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from data_pipelines import image, reports
 from data_pipelines.records import SPLITS, BadInput, Key, Study
@@ -46,6 +47,10 @@ class FolderSource:
     raw_dir: str | None = None
     shareable: bool = False
     name: str = "folder"
+
+    has_reports = True
+    published_counts: ClassVar[Mapping[str, int]] = {}
+    left_out: ClassVar[Mapping[str, int]] = {}
 
     @property
     def version(self) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -40,6 +41,9 @@ class PhantomSource:
 
     name = "phantom_cxr"
     shareable = True
+    has_reports = True
+    published_counts: ClassVar[Mapping[str, int]] = {}
+    left_out: ClassVar[Mapping[str, int]] = {}
 
     def __post_init__(self):
         if self.config not in DIFFICULTY:

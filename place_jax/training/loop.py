@@ -79,6 +79,11 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainR
             "data.dir is empty: name a folder that `place prepare` wrote, --config.data.dir=DATA"
         )
     data = batches.open_data(config.data.dir)
+    if not data.manifest["has_reports"]:
+        raise configuration.ConfigError(
+            f"data.dir={config.data.dir} holds {data.name}, images without reports: pre-train on "
+            "pairs, and evaluate on it"
+        )
     mesh = make_mesh(config.mesh)
     check_batch_size(config.data.batch_size, mesh, key="data.batch_size")
     model = Model.from_config(

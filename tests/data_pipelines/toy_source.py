@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +25,9 @@ class ToySource:
     shareable: bool = True
 
     name = "toy"
+    has_reports = True
+    published_counts: ClassVar[Mapping[str, int]] = {}
+    left_out: ClassVar[Mapping[str, int]] = {}
     split_rule = "by patient number"
 
     def keys(self):
