@@ -1,21 +1,24 @@
 """DICOM files -> 8-bit grey pixels. Nothing else of a header leaves this file, errors included."""
 
+import contextlib
 import enum
 import io
 import logging
 import pathlib
-import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 
+from data_pipelines.codestreams import SYNTAXES, decode_codestream
 from data_pipelines.records import BadInput
 
 # 100 million pixels is four times the largest detector on the market.
 MAX_PIXELS = 100_000_000
 MAX_INFLATED_BYTES = 1 << 30
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_RLE = "1.2.840.10008.1.2.5"
 _IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 
@@ -50,41 +53,59 @@ def read_dicom(
       BadInput: not_an_image, damaged_dicom, no_pixels, too_large, truncated_pixels or
         undecodable_pixels.
     """
-    dataset = _parse(file)
-    stored = _stored_pixels(dataset, max_pixels)
-    if stored.ndim == 3:
-        grey = stored[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-        return np.clip(np.rint(grey * (255 / _highest(dataset, stored))), 0, 255).astype(np.uint8)
-    level = _levels(dataset, stored, window)
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        level = 1 - level
-    padding = _padding(dataset, stored)
-    if padding is not None:
-        level = np.where(padding, 0, level)
-    return np.rint(level * 255).astype(np.uint8)
+    with _refusals():
+        dataset = _parse(file)
+        stored = _stored_pixels(dataset, max_pixels)
+        if stored.ndim == 3:
+            grey = stored[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+            return np.clip(np.rint(grey * (255 / _highest(dataset, stored))), 0, 255).astype(
+                np.uint8
+            )
+        level = _levels(dataset, stored, window)
+        if not np.isfinite(level).all():
+            raise ValueError("a rescale slope or window that is no number")
+        if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+            level = 1 - level
+        padding = _padding(dataset, stored)
+        if padding is not None:
+            level = np.where(padding, 0, level)
+        return np.rint(level * 255).astype(np.uint8)
 
 
 def read_stored_pixels(file: bytes | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The first frame's values as they are stored, [h, w] or [h, w, 3], with no LUT applied."""
-    return _stored_pixels(_parse(file), max_pixels)
+    with _refusals():
+        return _stored_pixels(_parse(file), max_pixels)
 
 
-def _parse(file: bytes | pathlib.Path):
-    """Parses a file. Its pixel data is not decoded."""
-    import pydicom
+def read_content(file: str | pathlib.Path) -> bytes:
+    """Reads a file. Raises BadInput: missing_file or unreadable_file."""
+    try:
+        return pathlib.Path(file).read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise BadInput("missing_file", f"there is no image file {file}") from None
+    except OSError as error:
+        raise BadInput(
+            "unreadable_file",
+            f"the image file {file} cannot be read ({type(error).__name__}): see to its "
+            "permissions, or copy it again",
+        ) from error
 
-    logging.getLogger("pydicom").setLevel(logging.ERROR)  # it would speak of every file at length
-    data = file if isinstance(file, bytes) else pathlib.Path(file).read_bytes()
-    if not looks_like_dicom(data):
-        raise BadInput("not_an_image", "no DICOM file: it has neither preamble nor first element")
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Turns whatever pydicom raises into BadInput, and keeps it from speaking of header values.
+
+    It converts a value only when that is asked for, so that any access may raise any error.
+    """
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _check_inflated_size(data)
-            return pydicom.dcmread(io.BytesIO(data), force=True)
+            yield
     except BadInput:
         raise
-    except Exception as error:  # pydicom raises many kinds
+    except Exception as error:
         raise BadInput(
             "damaged_dicom",
             f"the DICOM file cannot be parsed ({type(error).__name__}): copy it again from its "
@@ -92,17 +113,30 @@ def _parse(file: bytes | pathlib.Path):
         ) from None
 
 
+def _parse(file: bytes | pathlib.Path):
+    """Parses a file. Its pixel data is not decoded."""
+    import pydicom
+
+    data = file if isinstance(file, bytes) else read_content(file)
+    if not looks_like_dicom(data):
+        raise BadInput("not_an_image", "no DICOM file: it has neither preamble nor first element")
+    _check_inflated_size(data)
+    return pydicom.dcmread(io.BytesIO(data), force=True)
+
+
 def _check_inflated_size(data: bytes) -> None:
     """A deflated file of a few bytes may hold gigabytes: it is measured before it is read."""
-    if data[128:132] != b"DICM" or _DEFLATED not in data[132:1024]:
+    from pydicom.filereader import read_dataset, read_preamble
+
+    # As pydicom does it, so that both find the same start whatever a header says of lengths.
+    file = io.BytesIO(data)
+    read_preamble(file, force=True)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    if meta.get("TransferSyntaxUID") != _DEFLATED:
         return
-    # The first element, (0002,0000), says how long the rest of the meta header is.
-    (length,) = struct.unpack("<I", data[140:144])
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    pending, size = data[144 + length :], 0
-    while pending and not inflater.eof:
-        size += len(inflater.decompress(pending, 1 << 20))
-        pending = inflater.unconsumed_tail
+    inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while (chunk := file.read(1 << 16)) and not inflater.eof:
+        size += len(inflater.decompress(chunk))
         if size > MAX_INFLATED_BYTES:
             raise BadInput(
                 "too_large",
@@ -111,16 +145,20 @@ def _check_inflated_size(data: bytes) -> None:
 
 
 def _stored_pixels(dataset, max_pixels: int) -> np.ndarray:
-    from pydicom.pixels import pixel_array
-
     if "PixelData" not in dataset or "BitsAllocated" not in dataset:
         raise BadInput("no_pixels", "the DICOM file holds no image: leave it out")
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-    frames = int(dataset.get("NumberOfFrames") or 1)
     if not 0 < rows * columns <= max_pixels:
         raise BadInput(
             "too_large" if rows * columns else "no_pixels",
             f"the DICOM file is {columns} x {rows} pixels: between 1 and {max_pixels} are read",
+        )
+    samples, bits = int(dataset.get("SamplesPerPixel") or 1), int(dataset.BitsAllocated)
+    if samples not in (1, 3) or bits > 32:
+        raise BadInput(
+            "undecodable_pixels",
+            f"the DICOM file has {samples} samples of {bits} bits a pixel: 1 or 3 of up to 32 are "
+            "read; convert it with the vendor's tools, or leave it out",
         )
     if "file_meta" not in dataset.__dict__ or "TransferSyntaxUID" not in dataset.file_meta:
         from pydicom.dataset import FileMetaDataset
@@ -129,32 +167,61 @@ def _stored_pixels(dataset, max_pixels: int) -> np.ndarray:
             dataset.file_meta = FileMetaDataset()
         implicit = dataset.original_encoding[0]
         dataset.file_meta.TransferSyntaxUID = _IMPLICIT_LITTLE if implicit else _EXPLICIT_LITTLE
+    frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
         logging.warning("a DICOM file of %d frames: the first is taken", frames)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pixels = pixel_array(dataset, index=0)
-            if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
-                from pydicom.pixels import apply_color_lut
-
-                pixels = apply_color_lut(pixels, dataset)
+        return _decode(dataset, (rows, columns, samples), frames)
+    except BadInput:
+        raise
     except Exception as error:
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
         if "less than expected" in str(error):
             raise BadInput(
                 "truncated_pixels",
                 "the DICOM file ends before its pixels do: copy it again from its source",
             ) from None
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
         raise BadInput(
             "undecodable_pixels",
             f"the pixels of the DICOM file (transfer syntax {syntax}) cannot be decoded "
             f"({type(error).__name__}): convert it with the vendor's tools, or leave it out",
         ) from None
-    return pixels
+
+
+def _decode(dataset, shape: tuple[int, int, int], frames: int) -> np.ndarray:
+    """The first frame, palettes applied. Raises whatever a decoder does."""
+    from pydicom.encaps import get_frame
+    from pydicom.pixels import apply_color_lut, pixel_array
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    photometric = str(dataset.get("PhotometricInterpretation", ""))
+    if syntax in SYNTAXES:
+        stream = get_frame(dataset.PixelData, 0, number_of_frames=frames)
+        pixels = decode_codestream(stream, syntax=syntax, shape=shape, photometric=photometric)
+        pixels = _with_sign(pixels, dataset)
+    else:
+        # Plugins of other packages, which may be installed and may abort, are not asked.
+        plugin = "pydicom" if syntax == _RLE else ""
+        pixels = pixel_array(dataset, index=0, decoding_plugin=plugin)
+    return apply_color_lut(pixels, dataset) if photometric == "PALETTE COLOR" else pixels
+
+
+def _with_sign(pixels: np.ndarray, dataset) -> np.ndarray:
+    """Most codestreams know no sign, and some encoders forget it: the DICOM header decides."""
+    signed = bool(dataset.get("PixelRepresentation"))
+    if signed == (pixels.dtype.kind == "i"):
+        return pixels
+    shift = 32 - int(dataset.BitsStored)
+    widened = pixels.astype(np.int32) << shift
+    if signed:
+        return (widened >> shift).astype(np.int16)
+    return (widened.view(np.uint32) >> shift).astype(np.uint16)
 
 
 def _highest(dataset, stored: np.ndarray) -> float:
+    """Full brightness of a colour image."""
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":  # the bits are its indices'
+        return float(np.iinfo(stored.dtype).max)
     bits = int(dataset.get("BitsStored") or stored.dtype.itemsize * 8)
     return float(max(2**bits - 1, 1))
 
@@ -178,10 +245,10 @@ def _levels(dataset, stored: np.ndarray, window: Window) -> np.ndarray:
     values = apply_modality_lut(stored, dataset)
     if window is Window.HEADER and dataset.get("VOILUTSequence"):
         bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        mapped = apply_voi_lut(values.astype(stored.dtype), dataset, index=0)
+        mapped = apply_voi_lut(np.rint(values).astype(np.int32), dataset, index=0)
         return np.clip(mapped / float(2**bits - 1), 0, 1).astype(np.float32)
     values = values.astype(np.float32)
-    if window is Window.HEADER and _first(dataset.get("WindowWidth")) is not None:
+    if window is Window.HEADER and (_first(dataset.get("WindowWidth")) or 0) > 0:
         return _windowed(dataset, values)
     padding = _padding(dataset, stored)
     field = values if padding is None else values[~padding]
@@ -206,7 +273,9 @@ def _windowed(dataset, values: np.ndarray) -> np.ndarray:
     center, width = _first(dataset.get("WindowCenter")), _first(dataset.WindowWidth)
     function = dataset.get("VOILUTFunction", "LINEAR")
     if function == "SIGMOID":
-        return 1 / (1 + np.exp(np.clip(-4 * (values - center) / max(width, 1e-6), -60, 60)))
+        return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -60, 60)))
     if function == "LINEAR_EXACT":
-        return np.clip((values - center) / max(width, 1e-6) + 0.5, 0, 1)
-    return np.clip((values - (center - 0.5)) / max(width - 1, 1e-6) + 0.5, 0, 1)
+        return np.clip((values - center) / width + 0.5, 0, 1)
+    if width <= 1:  # black up to a value, white above it
+        return (values > center - 0.5).astype(np.float32)
+    return np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1)

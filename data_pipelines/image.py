@@ -32,16 +32,10 @@ def read_image(image: str | pathlib.Path | bytes, *, max_pixels: int = MAX_PIXEL
       max_pixels: refused above, before anything is decoded.
 
     Raises:
-      BadInput: missing_file, empty_file, lfs_pointer, html_page, not_an_image, truncated_image,
-        undecodable_image, too_large, or what `dicom.read_dicom` raises.
+      BadInput: missing_file, unreadable_file, empty_file, lfs_pointer, html_page, not_an_image,
+        truncated_image, undecodable_image, too_large, or what `dicom.read_dicom` raises.
     """
-    if isinstance(image, bytes):
-        data = image
-    else:
-        try:
-            data = pathlib.Path(image).read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise BadInput("missing_file", f"there is no image file {image}") from error
+    data = image if isinstance(image, bytes) else dicom.read_content(image)
     _check_content(data)
     if data.startswith(_PNG):
         _check_png(data, max_pixels)

@@ -20,7 +20,7 @@ DICOM_FILES = {
     "d02": None,  # the same, said to be MONOCHROME1
     "d06": None,  # JPEG lossless, modality LUT
     "d07": None,  # JPEG-LS
-    "d08": "undecodable_pixels",  # JPEG extended, 12 bits: a damaged stream to every decoder
+    "d08": None,  # JPEG extended, 12 bits
     "d10": None,  # JPEG 2000
     "d11": None,  # VOI LUT
     "d13": None,  # signed, rescaled
