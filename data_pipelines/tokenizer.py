@@ -26,6 +26,13 @@ class Tokenizer:
         self.vocab = list(vocab)
         self.size = len(self.vocab)
         self._ids = {piece: i for i, piece in enumerate(self.vocab)}
+        if len(self._ids) < self.size:
+            twice = next(piece for i, piece in enumerate(self.vocab) if self._ids[piece] != i)
+            raise BadInput(
+                "bad_vocabulary",
+                f"the vocabulary of {self.size} pieces has {twice!r} twice: give a WordPiece "
+                "vocab.txt, every piece once",
+            )
         for special in SPECIAL:
             if special not in self._ids:
                 raise BadInput(
@@ -38,13 +45,22 @@ class Tokenizer:
 
     @classmethod
     def from_file(cls, path: str | pathlib.Path) -> "Tokenizer":
-        """Reads a vocab.txt. Raises BadInput where there is none."""
+        """Reads a vocab.txt. Raises BadInput where there is none, or something else."""
         path = pathlib.Path(path)
         if not path.is_file():
             raise BadInput(
                 "no_vocabulary", f"vocabulary {path} is not a file: give a WordPiece vocab.txt"
             )
-        return cls(path.read_text(encoding="utf-8").splitlines())
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise BadInput(
+                "bad_vocabulary",
+                f"vocabulary {path} is not UTF-8 text (byte {error.start}): give a WordPiece "
+                "vocab.txt, one piece a line",
+            ) from None
+        # Not splitlines: that would cut at rarer characters, which are pieces of some vocabularies.
+        return cls(text.rstrip("\n").split("\n"))
 
     @functools.cached_property
     def hash(self) -> str:
