@@ -29,7 +29,8 @@ def get_config(arg: str = "") -> ConfigDict:
     # [ours] the peers cut at 112 word pieces; whole sentences are dropped here instead, so a
     # little more room loses fewer of them.
     config.data.max_tokens = 128
-    # [ours] the 95th percentile of sentences a report in Open-i is below 10.
+    # [ours] 97 % of the 1,979 reports of Open-i that we cut have 10 sentences or fewer (median 5,
+    # 95th percentile 10); of the others a step leaves some out, 1.4 % of all sentences.
     config.data.max_sentences = 10
 
     config.model.joint_dim = 128  # [peers] the joint width of ConVIRT's followers.
