@@ -71,6 +71,23 @@ def test_files_that_the_readme_names_are_there():
         assert (ROOT / name).exists(), name
 
 
+def test_numbers_of_the_readme_are_those_that_the_demo_wrote():
+    result = json.loads((ROOT / "benchmarks" / "results" / "demo.json").read_text())
+    rows = {
+        "zero-shot macro AUROC": "zero_shot/test/macro_auroc",
+        "retrieval recall@1": "retrieval/test/recall_at_1",
+        "retrieval recall@10": "retrieval/test/recall_at_10",
+    }
+    for words, name in rows.items():
+        (row,) = re.findall(rf"^\| {re.escape(words)}\b[^0-9|]*?(?:256[^|]*)?\|(.*)$", README, re.M)
+        interval = f"({result[name + '_ci_low']:.3f} to {result[name + '_ci_high']:.3f})"
+        cells = [f"{result[name]:.3f} {interval}", f"{result['untrained/' + name]:.3f}"]
+        assert [cell.strip() for cell in row.split("|")][:2] == cells
+    ((right, other),) = re.findall(r"\((0\.\d+) with the right image, (0\.\d+)", README)
+    assert float(right) == round(result["grounding/test/pointing"], 3)
+    assert float(other) == round(result["grounding/test/pointing_rolled_image"], 3)
+
+
 @pytest.mark.parametrize("script", sorted((ROOT / "launch").glob("*.sh")), ids=lambda p: p.name)
 def test_scripts_parse(script):
     subprocess.run(["bash", "-n", str(script)], check=True)
