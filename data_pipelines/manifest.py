@@ -24,7 +24,7 @@ from etils import epath
 
 from data_pipelines.records import BadInput
 
-FORMAT = 1  # of the folder; raised when older code could not read it
+FORMAT = 2  # of the folder; raised when older code could not read it
 # Keys of the manifest that may change while the records stay the same.
 _NOT_DATA = ("vocab_hash", "vocab_size", "code_version")
 
