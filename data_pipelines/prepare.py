@@ -90,7 +90,7 @@ def prepare(
                 workers=min(workers, max(1, images // _MIN_PER_WORKER)),
                 beam_options=beam_options,
             )
-    reasons = _close_splits(folder, specs)
+    reasons = _close_splits(folder, specs, [key.line for key in keys])
     _check_bad(reasons, sum(len(spec.keys) for spec in specs), max_bad_fraction, folder)
     if tokenizer is None:
         tokenizer = _learn_vocabulary(folder, specs, vocab_size)
@@ -183,7 +183,9 @@ def _splits(specs: Sequence[ShardSpec]) -> list[str]:
     return list(dict.fromkeys(spec.split for spec in specs))
 
 
-def _close_splits(folder: epath.Path, specs: Sequence[ShardSpec]) -> Counter:
+def _close_splits(
+    folder: epath.Path, specs: Sequence[ShardSpec], lines: Sequence[int | None]
+) -> Counter:
     """Writes every split's index and the list of what was left out; counts that by reason."""
     reasons: Counter = Counter()
     quarantined = []
@@ -214,12 +216,13 @@ def _close_splits(folder: epath.Path, specs: Sequence[ShardSpec]) -> Counter:
                 strict=True,
             ):
                 reasons[reason] += 1
-                quarantined.append(
-                    {"image_id": image, "position": position, "split": split, "reason": reason}
-                )
+                entry = {"image_id": image, "position": position, "split": split, "reason": reason}
+                if lines[position] is not None:
+                    entry["line"] = lines[position]
+                quarantined.append(entry)
     quarantined.sort(key=lambda entry: entry["position"])
-    lines = "".join(json.dumps(entry) + "\n" for entry in quarantined)
-    folder_layout.write_bytes(folder / "quarantine.jsonl", lines.encode())
+    text = "".join(json.dumps(entry) + "\n" for entry in quarantined)
+    folder_layout.write_bytes(folder / "quarantine.jsonl", text.encode())
     return reasons
 
 

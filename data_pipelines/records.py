@@ -55,12 +55,18 @@ class BadInput(ValueError):  # noqa: N818 (it names what the user gave, not a fa
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """Names one image of a source, before anything heavy is read."""
+    """Names one image of a source, before anything heavy is read.
+
+    Attributes:
+      line: of the user's own list, by which an image that cannot be used is found there; its path
+        may hold an identifier and is not repeated. None where there is no such list.
+    """
 
     image_id: str
     study_id: str
     patient_id: str
     split: str
+    line: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

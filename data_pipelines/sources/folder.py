@@ -4,18 +4,17 @@ import csv as csv_module
 import dataclasses
 import functools
 import hashlib
-import hmac
-import os
 import pathlib
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from data_pipelines import image, reports
 from data_pipelines.records import SPLITS, BadInput, Key, Study
+from data_pipelines.sources.pseudonyms import pseudonym, read_salt
 
 # Of every ten patients in a row, ordered by the hash of their identifier.
 _SPLIT_OF_TEN = ("test", "train", "validation", *("train",) * 7)
+_OTHER_NAMES = {"valid": "validation", "val": "validation", "dev": "validation"}
 _NO_TEXT = frozenset(("", "nan", "none", "null", "n/a", "na"))
 
 
@@ -75,127 +74,197 @@ class FolderSource:
         """One key a row, in the order of the CSV; nothing is read but the CSV.
 
         Raises:
-          BadInput: no_csv, missing_column, no_rows, bad_split or patient_in_two_splits.
+          BadInput: no_csv, not_utf8, bad_csv, missing_column, repeated_column, no_rows, bad_split,
+            patient_in_two_splits, no_salt or bad_salt.
         """
-        rows = self._rows
-        salt = self._salt()
-
-        def hashed(kind: str, value: str) -> str:
-            digest = hmac.new(salt, f"{kind}:{value}".encode(), hashlib.blake2b).hexdigest()
-            return digest[:16]
-
-        patients = [
-            hashed("patient", row[self.patient_column] if self.patient_column else f"row {i}")
-            for i, row in enumerate(rows)
-        ]
-        splits = self._given_splits(patients) or _drawn_splits(patients)
-        keys = []
-        for i, (row, patient) in enumerate(zip(rows, patients, strict=True)):
-            study = f"{patient} {row[self.study_column]}" if self.study_column else f"row {i}"
-            keys.append(
-                Key(
-                    image_id=hashed("image", f"{i} {row[self.image_column]}"),
-                    study_id=hashed("study", study),
-                    patient_id=patient,
-                    split=splits[patient],
-                )
-            )
-        return keys
+        return list(self._table.keys)
 
     def load(self, key: Key) -> Study:
         """Reads the image and report of a row.
 
         Raises:
-          BadInput: empty_report, or what `image.read_image` raises.
+          BadInput: not_listed, ragged_row, no_patient, empty_report, lfs_pointer, or what
+            `image.read_image` raises.
         """
-        row = self._row_of_image[key.image_id]
-        text = row[self.report_column] or ""
-        if text.strip().lower() in _NO_TEXT:
+        table = self._table
+        if key.image_id not in table.position:
+            raise BadInput("not_listed", "the CSV was changed while it was being prepared")
+        row = table.rows[table.position[key.image_id]]
+        if row.fault is not None:
+            raise BadInput(*row.fault)
+        if row.report.lower() in _NO_TEXT:
             raise BadInput("empty_report", "the report is empty")
-        if text.startswith("version https://git-lfs"):
+        if row.report.startswith("version https://git-lfs"):
             raise BadInput("lfs_pointer", "the report is a git-LFS pointer: run `git lfs pull`")
-        sections = reports.split_sections(text)
-        path = self._folder / row[self.image_column]
+        sections = reports.split_sections(row.report)
+        folder = pathlib.Path(self.raw_dir or pathlib.Path(self.csv).parent)
         return Study(
-            pixels=image.read_image(path),
+            pixels=image.read_image(folder / row.image),
             findings=sections.get("findings", ""),
             impression=sections.get("impression", ""),
         )
 
     @property
-    def _folder(self) -> pathlib.Path:
-        return pathlib.Path(self.raw_dir or pathlib.Path(self.csv).parent)
-
-    @functools.cached_property
-    def _rows(self) -> list[dict[str, str]]:
+    def _table(self) -> "_Table":
         path = pathlib.Path(self.csv)
         if not path.is_file():
             raise BadInput("no_csv", f"{path} is not a file: give --csv a CSV with a header line")
+        stat = path.stat()
+        return _read_table(
+            self, (stat.st_mtime_ns, stat.st_size), read_salt(path.with_name(".place_salt"))
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """What is kept of a row: `fault` says why its image is left out, whatever the file holds."""
+
+    line: int
+    image: str
+    report: str
+    patient: str
+    study: str
+    split: str
+    fault: tuple[str, str] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Table:
+    rows: list[_Row]
+    keys: list[Key]
+    position: Mapping[str, int]  # of an image's row
+
+
+# Kept per process and not in the source, which is sent to the workers with every shard.
+@functools.lru_cache(maxsize=1)
+def _read_table(source: FolderSource, changed: tuple[int, int], salt: bytes) -> _Table:
+    """Reads the CSV. `changed` is when it was written and its size: another is another table."""
+    hashed = functools.partial(pseudonym, salt)
+    rows = _read_rows(source)
+    patients = [
+        hashed("patient", row.patient) if row.patient else hashed("row", str(i))
+        for i, row in enumerate(rows)
+    ]
+    if source.split_column is None:
+        splits = _drawn_splits(patients)
+    else:
+        splits = _given_splits(source.csv, rows, patients)
+    keys = [
+        Key(
+            image_id=hashed("image", f"{i} {row.image}"),
+            study_id=hashed("study", f"{patient} {row.study}" if row.study else f"row {i}"),
+            patient_id=patient,
+            split=splits[patient],
+            line=row.line,
+        )
+        for i, (row, patient) in enumerate(zip(rows, patients, strict=True))
+    ]
+    return _Table(rows, keys, {key.image_id: i for i, key in enumerate(keys)})
+
+
+def _read_rows(source: FolderSource) -> list[_Row]:
+    path, rows, line = pathlib.Path(source.csv), [], 1
+    columns = (
+        source.image_column,
+        source.report_column,
+        source.patient_column,
+        source.study_column,
+        source.split_column,
+    )
+    try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv_module.DictReader(file)
-            columns = [column for column in (reader.fieldnames or []) if column is not None]
-            wanted = (
-                self.image_column,
-                self.report_column,
-                self.patient_column,
-                self.study_column,
-                self.split_column,
-            )
-            for column in wanted:
-                if column is not None and column not in columns:
-                    raise BadInput(
-                        "missing_column",
-                        f"{path} has no column {column!r}, only {', '.join(columns)}: name one of "
-                        "those",
-                    )
-            rows = list(reader)
-        if not rows:
-            raise BadInput("no_rows", f"{path} has a header and no rows: add one row an image")
-        return rows
+            # Strict: a quote that is never closed would swallow the rows after it without a word.
+            reader = csv_module.reader(file, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            places = _places(path, header, columns)
+            while True:
+                line = reader.line_num + 1  # where the next row begins
+                cells = next(reader, None)
+                if cells is None:
+                    break
+                if any(map(str.strip, cells)):
+                    rows.append(_row(cells, line, len(header), places))
+    except UnicodeDecodeError:
+        raise BadInput(
+            "not_utf8",
+            f"{path} is not UTF-8 text: save it as UTF-8, such as by `iconv -f latin1 -t utf-8`",
+        ) from None
+    except csv_module.Error as error:
+        raise BadInput(
+            "bad_csv",
+            f"{path}: the row that begins in line {line} cannot be read ({error}): put commas "
+            "between cells, quotes around texts, and write a quote within a text twice",
+        ) from None
+    if not rows:
+        raise BadInput("no_rows", f"{path} has a header and no rows: add one row an image")
+    return rows
 
-    @functools.cached_property
-    def _row_of_image(self) -> dict[str, dict[str, str]]:
-        return {key.image_id: row for key, row in zip(self.keys(), self._rows, strict=True)}
 
-    def _given_splits(self, patients: Sequence[str]) -> dict[str, str] | None:
-        if self.split_column is None:
-            return None
-        splits: dict[str, str] = {}
-        for number, (row, patient) in enumerate(zip(self._rows, patients, strict=True), 2):
-            split = (row[self.split_column] or "").strip().lower()
-            split = {"valid": "validation", "val": "validation", "dev": "validation"}.get(
-                split, split
-            )
-            if split not in SPLITS:
-                raise BadInput(
-                    "bad_split",
-                    f"{self.csv} line {number}: split {split!r} is none of {', '.join(SPLITS)}",
-                )
-            if splits.setdefault(patient, split) != split:
-                raise BadInput(
-                    "patient_in_two_splits",
-                    f"{self.csv} line {number}: a patient of the {splits[patient]} split is in "
-                    f"{split} too: keep each patient in one split",
-                )
-        return splits
-
-    def _salt(self) -> bytes:
-        path = pathlib.Path(self.csv).with_name(".place_salt")
-        try:
-            # Opened so that of two programs that start together, one makes it and both read it.
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        except OSError as error:
+def _places(
+    path: pathlib.Path, header: Sequence[str], columns: Sequence[str | None]
+) -> list[int | None]:
+    """Where the columns stand in the header, None for those that are not named."""
+    wanted = [column for column in columns if column is not None]
+    for column in wanted:
+        if header.count(column) > 1:
             raise BadInput(
-                "no_salt",
-                f"{path} cannot be written ({error.strerror}): it keeps the key that identifiers "
-                "are hashed with; copy the CSV to a folder of yours and give --raw-dir",
-            ) from error
+                "repeated_column",
+                f"{path} has {header.count(column)} columns {column!r}: rename all but one",
+            )
+        if column in header:
+            continue
+        for sign in ";\t|":
+            if column in [name.strip('"') for name in sign.join(header).split(sign)]:
+                advice = f"it is separated by {sign!r}: save it with commas"
+                break
         else:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(32))
-        return bytes.fromhex(path.read_text().strip())
+            # A line of which nothing is known may be a patient's: it is not repeated here.
+            known = set(wanted) & set(header)
+            advice = (
+                f"name one of {', '.join(map(repr, header))}"
+                if known
+                else f"of the {len(header)} cells of its first line none is a column that was "
+                "named: is it a header, separated by commas?"
+            )
+        raise BadInput("missing_column", f"{path} has no column {column!r}: {advice}")
+    return [None if column is None else header.index(column) for column in columns]
+
+
+def _row(cells: Sequence[str], line: int, width: int, places: Sequence[int | None]) -> _Row:
+    fault = None
+    if len(cells) <= max(place for place in places if place is not None) or any(cells[width:]):
+        # Its cells are not those of its columns, so none is taken.
+        fault = (
+            "ragged_row",
+            f"line {line} has {len(cells)} cells and the header {width}: put quotes around texts "
+            "that hold a comma",
+        )
+        return _Row(line, "", "", "", "", "", fault)
+    # Spaces around an identifier would make two patients of one.
+    picked = ["" if place is None else cells[place].strip() for place in places]
+    if places[2] is not None and not picked[2]:
+        fault = ("no_patient", f"line {line} names no patient: without, splits could share one")
+    return _Row(line, *picked, fault)
+
+
+def _given_splits(csv: str, rows: Sequence[_Row], patients: Sequence[str]) -> dict[str, str]:
+    splits: dict[str, str] = {}
+    for row, patient in zip(rows, patients, strict=True):
+        # A row at fault is left out of the split that it is counted in.
+        split = SPLITS[0] if row.fault else row.split.lower()
+        split = _OTHER_NAMES.get(split, split)
+        if split not in SPLITS:
+            raise BadInput(
+                "bad_split",
+                f"{csv} line {row.line}: split {row.split!r} is none of {', '.join(SPLITS)}",
+            )
+        if splits.setdefault(patient, split) != split:
+            raise BadInput(
+                "patient_in_two_splits",
+                f"{csv} line {row.line}: a patient of the {splits[patient]} split is in "
+                f"{split} too: keep each patient in one split",
+            )
+    return splits
 
 
 def _drawn_splits(patients: Sequence[str]) -> dict[str, str]:
