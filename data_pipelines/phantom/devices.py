@@ -2,20 +2,8 @@
 
 import numpy as np
 
-from data_pipelines.phantom.anatomy import Anatomy
-from data_pipelines.phantom.canvas import Canvas, spline
-from data_pipelines.phantom.findings import Finding, Kind
+from data_pipelines.phantom.canvas import spline
 from data_pipelines.phantom.opacities import Effect
-
-
-def device_effect(finding: Finding, canvas: Canvas, anatomy: Anatomy) -> Effect:
-    """The effect of a support device: its own coverage, and metal or plastic on top."""
-    draw = {
-        Kind.PACEMAKER: _pacemaker,
-        Kind.CENTRAL_LINE: _central_line,
-        Kind.TUBE: _tube,
-    }[finding.kind]
-    return draw(finding, canvas, anatomy, np.random.default_rng(finding.seed))
 
 
 def _effect(solid: np.ndarray, weight: int, wires: np.ndarray, wire_weight: int) -> Effect:
@@ -23,7 +11,7 @@ def _effect(solid: np.ndarray, weight: int, wires: np.ndarray, wire_weight: int)
     return Effect([np.maximum(solid, wires)], added=added)
 
 
-def _pacemaker(finding, canvas, anatomy, rng) -> Effect:
+def pacemaker(finding, canvas, anatomy, rng) -> Effect:
     """A generator under the clavicle with leads to the right atrium and ventricle."""
     s = finding.sides[0].sign
     y = anatomy.apex + 0.125 + rng.uniform(-0.01, 0.02)
@@ -50,7 +38,7 @@ def _pacemaker(finding, canvas, anatomy, rng) -> Effect:
     return _effect(np.maximum(can, header // 2), 1500, wires, 900)
 
 
-def _central_line(finding, canvas, anatomy, rng) -> Effect:
+def central_line(finding, canvas, anatomy, rng) -> Effect:
     """A catheter from the neck or below the clavicle to the superior vena cava."""
     s, apex = finding.sides[0].sign, anatomy.apex
     tip = (-0.05, 0.36 + 0.06 * rng.random())
@@ -63,7 +51,7 @@ def _central_line(finding, canvas, anatomy, rng) -> Effect:
     return _effect(canvas.empty(), 0, wires, 560)
 
 
-def _tube(finding, canvas, anatomy, rng) -> Effect:
+def tube(finding, canvas, anatomy, rng) -> Effect:
     """An endotracheal tube that ends above the carina."""
     end = anatomy.hilum - 0.055 - rng.uniform(0.04, 0.10)
     middle = np.array([(0.004, -0.2), (0.0, 0.05), (-0.003, end)])

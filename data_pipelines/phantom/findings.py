@@ -47,6 +47,7 @@ LABEL_OF = {
     Kind.TUBE: "Support Devices",
 }
 DEVICES = (Kind.PACEMAKER, Kind.CENTRAL_LINE, Kind.TUBE)
+COUNTED = (Kind.LESION, Kind.FRACTURE)  # whose `Finding.number` may be more than one
 
 
 class Zone(enum.Enum):
@@ -71,7 +72,8 @@ class Finding:
 
     Attributes:
       sides: one side, or both for a bilateral finding; empty where a side says nothing (heart).
-      zone: third of the lung, or None where it does not apply.
+      zone: third of the lung, or None where it does not apply: pneumonia of both sides is
+        strewn over the lungs and has none.
       size: 0..1, from the least to the most that is drawn; `severity` is its third.
       seed: of the finding's own shape.
       number: how many of it there are: nodules, broken ribs.
@@ -170,33 +172,49 @@ def draw_findings(config: str, view: str, rng: np.random.Generator) -> tuple[Fin
         size = difficulty.least + (1 - difficulty.least) * rng.random() ** difficulty.skew
         sides = _sides(kind, placed, rng)
         zone = _zone(kind, sides, placed, rng)
-        placed[kind] = Finding(kind, sides, zone, float(size), int(rng.integers(2**31)))
+        seed = int(rng.integers(2**31))
+        number = 1 + int(rng.choice(4, p=_MORE)) if kind in COUNTED else 1
+        placed[kind] = Finding(kind, sides, zone, float(size), seed, number)
     return tuple(placed[kind] for kind in present)
 
 
 # What covers most is placed first, so that what follows can keep clear of it and be seen.
 _PLACED_FIRST = (
     Kind.CARDIOMEGALY,
+    Kind.WIDE_MEDIASTINUM,
     Kind.EFFUSION,
     Kind.PNEUMOTHORAX,
     Kind.EDEMA,
     Kind.CONSOLIDATION,
+    Kind.PNEUMONIA,
     Kind.ATELECTASIS,
+    Kind.OPACITY,
+    Kind.THICKENING,
     Kind.LESION,
+    Kind.FRACTURE,
     Kind.PACEMAKER,
     Kind.CENTRAL_LINE,
     Kind.TUBE,
 )
-_COVERING = (Kind.PNEUMOTHORAX, Kind.EFFUSION, Kind.CONSOLIDATION, Kind.ATELECTASIS)
+_ZONED = (
+    Kind.CONSOLIDATION,
+    Kind.PNEUMONIA,
+    Kind.ATELECTASIS,
+    Kind.OPACITY,
+    Kind.THICKENING,
+    Kind.LESION,
+)
+_COVERING = (Kind.PNEUMOTHORAX, Kind.EFFUSION, *_ZONED[:4])
+_MORE = (0.62, 0.17, 0.14, 0.07)  # one, two, three, four of what comes in numbers
 _BOTH = (Side.RIGHT, Side.LEFT)
 
 
 def _sides(kind: Kind, placed: dict[Kind, Finding], rng: np.random.Generator) -> tuple[Side, ...]:
     either = _BOTH[int(rng.integers(2))]
     bilateral, usual = rng.random() < 0.3, rng.random() < 0.85
-    if kind in (Kind.CARDIOMEGALY, Kind.TUBE):
+    if kind in (Kind.CARDIOMEGALY, Kind.WIDE_MEDIASTINUM, Kind.TUBE):
         return ()
-    if kind is Kind.EDEMA or (kind is Kind.EFFUSION and bilateral):
+    if kind is Kind.EDEMA or (kind in (Kind.EFFUSION, Kind.PNEUMONIA) and bilateral):
         return _BOTH
     if kind is Kind.PACEMAKER:
         return (Side.LEFT if usual else Side.RIGHT,)
@@ -217,15 +235,15 @@ def _zone(
     kind: Kind, sides: tuple[Side, ...], placed: dict[Kind, Finding], rng: np.random.Generator
 ) -> Zone | None:
     pick = rng.random()
-    if kind not in (Kind.CONSOLIDATION, Kind.LESION, Kind.ATELECTASIS):
+    if kind not in _ZONED or (kind is Kind.PNEUMONIA and len(sides) == 2):
         return None
     zones = [Zone.UPPER, Zone.MID, Zone.LOWER]
-    if kind is Kind.ATELECTASIS:
+    if kind in (Kind.ATELECTASIS, Kind.PNEUMONIA):
         zones = [Zone.MID, Zone.LOWER, Zone.LOWER]
     fluid = placed.get(Kind.EFFUSION)
     if fluid and sides[0] in fluid.sides:
         zones = [Zone.UPPER] if fluid.size > 0.55 else [Zone.UPPER, Zone.MID]
-    for other in (Kind.CONSOLIDATION, Kind.ATELECTASIS):
+    for other in (*_ZONED[:4], Kind.THICKENING):
         if other in placed and placed[other].sides == sides:
             zones = [zone for zone in zones if zone is not placed[other].zone] or zones
     return zones[int(pick * len(zones))]

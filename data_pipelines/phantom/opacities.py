@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from data_pipelines.phantom.anatomy import Anatomy, Side
-from data_pipelines.phantom.canvas import Canvas, fade, firm, spline, times
-from data_pipelines.phantom.findings import Finding, Kind, Zone
+from data_pipelines.phantom.anatomy import Side
+from data_pipelines.phantom.canvas import fade, firm, spline, times
+from data_pipelines.phantom.findings import Zone
 
 ZONE_CENTRE = {Zone.UPPER: 0.27, Zone.MID: 0.54, Zone.LOWER: 0.80}
 
@@ -28,45 +28,31 @@ class Effect:
     added: np.ndarray | None = None
 
 
-def lung_effect(
-    finding: Finding, canvas: Canvas, anatomy: Anatomy, lungs: dict[Side, np.ndarray]
-) -> Effect:
-    """The effect of a finding of lung or pleura."""
-    draw = {
-        Kind.EDEMA: _edema,
-        Kind.CONSOLIDATION: _consolidation,
-        Kind.ATELECTASIS: _atelectasis,
-        Kind.PNEUMOTHORAX: _pneumothorax,
-        Kind.EFFUSION: _effusion,
-        Kind.LESION: _lesion,
-    }[finding.kind]
-    return draw(finding, canvas, anatomy, lungs, np.random.default_rng(finding.seed))
-
-
-def _join(layers: list[np.ndarray]) -> np.ndarray:
+def join(layers: list[np.ndarray]) -> np.ndarray:
+    """The coverage of one layer, or of two together."""
     return layers[0] if len(layers) == 1 else np.maximum(layers[0], layers[1])
 
 
-def _blob(rng: np.random.Generator, centre: np.ndarray, radii: tuple, rough: float) -> np.ndarray:
+def blob(rng: np.random.Generator, centre: np.ndarray, radii: tuple, rough: float) -> np.ndarray:
     """An ellipse with an uneven border, [n, 2]."""
     t = np.linspace(0, 2 * np.pi, 10, endpoint=False)
     r = 1 + rough * rng.uniform(-1, 1, 10)
     return spline(centre + np.stack([radii[0] * r * np.cos(t), radii[1] * r * np.sin(t)], 1), 4)
 
 
-def _beside_heart(u: float, side: Side, v: float) -> float:
+def beside_heart(u: float, side: Side, v: float) -> float:
     """Moves a place on the left, low down, out of the heart's shadow, where none could see it."""
     return 0.5 * u + 0.45 if side is Side.LEFT and v > 0.45 else u
 
 
-def _edema(finding, canvas, anatomy, lungs, rng) -> Effect:
+def edema(finding, canvas, anatomy, lungs, rng) -> Effect:
     """Haze around both hila with thickened markings and short septal lines at the bases."""
     regions, water = [], []
     spread = 0.75 + 0.45 * finding.size
     for side in finding.sides:
         centre = anatomy.place(side, 0.22, 0.60)[0]
         radii = (0.155 * spread, 0.24 * spread)
-        wing = firm(canvas.soft_fill(0.035, _blob(rng, centre, radii, 0.10)), 30)
+        wing = firm(canvas.soft_fill(0.035, blob(rng, centre, radii, 0.10)), 30)
         count = round(26 + 40 * finding.size)
         at = centre + rng.normal(0, 0.45, (count, 2)) * radii
         turn = rng.uniform(0, np.pi, count)
@@ -81,19 +67,19 @@ def _edema(finding, canvas, anatomy, lungs, rng) -> Effect:
         haze = fade(110 + (canvas.texture(rng, (5, 11)) >> 1), 0.18 + 0.62 * finding.size)
         water.append(times(np.maximum(haze, fade(marks, 0.55)), wing))
         regions.append(region)
-    return Effect(regions, water=_join(water))
+    return Effect(regions, water=join(water))
 
 
-def _consolidation(finding, canvas, anatomy, lungs, rng) -> Effect:
+def consolidation(finding, canvas, anatomy, lungs, rng) -> Effect:
     """A cloud that fills part of one lung zone, with air in its bronchi."""
     side = finding.sides[0]
     v = ZONE_CENTRE[finding.zone] + rng.uniform(-0.04, 0.04)
-    centre = anatomy.place(side, _beside_heart(rng.uniform(0.42, 0.60), side, v), v)[0]
+    centre = anatomy.place(side, beside_heart(rng.uniform(0.42, 0.60), side, v), v)[0]
     r = 0.052 + 0.068 * finding.size
-    blobs = [_blob(rng, centre, (1.1 * r, r), 0.22)]
+    blobs = [blob(rng, centre, (1.1 * r, r), 0.22)]
     for _ in range(3):
         offset = rng.normal(0, 0.5, 2) * r
-        blobs.append(_blob(rng, centre + offset, (0.7 * r, 0.6 * r), 0.25))
+        blobs.append(blob(rng, centre + offset, (0.7 * r, 0.6 * r), 0.25))
     cloud = firm(canvas.soft_fill(0.016, *blobs), 20)
     dense = np.maximum(canvas.texture(rng, (7, 15)), 128)
     dense = np.minimum(255, dense.astype(np.int32) + 70).astype(np.uint8)
@@ -107,11 +93,11 @@ def _consolidation(finding, canvas, anatomy, lungs, rng) -> Effect:
     return Effect([times(cloud, lungs[side])], water=times(water, 255 - air))
 
 
-def _atelectasis(finding, canvas, anatomy, lungs, rng) -> Effect:
+def atelectasis(finding, canvas, anatomy, lungs, rng) -> Effect:
     """Plate-like bands; when severe, a wedge of collapsed lung with them."""
     side = finding.sides[0]
     v = ZONE_CENTRE[finding.zone] + 0.06
-    centre = anatomy.place(side, _beside_heart(0.45, side, v), v)[0]
+    centre = anatomy.place(side, beside_heart(0.45, side, v), v)[0]
     bands = []
     for index in range(1 + finding.severity):
         half = (0.060 + 0.045 * finding.size) * rng.uniform(0.8, 1.1)
@@ -130,7 +116,7 @@ def _atelectasis(finding, canvas, anatomy, lungs, rng) -> Effect:
     return Effect([times(water, lungs[side])], water=fade(water, 0.62 + 0.25 * finding.size))
 
 
-def _pneumothorax(finding, canvas, anatomy, lungs, rng) -> Effect:
+def pneumothorax(finding, canvas, anatomy, lungs, rng) -> Effect:
     """Free air along the chest wall, widest at the apex, bounded by a thin pleural line."""
     side = finding.sides[0]
     reach = 0.52 + 0.48 * finding.size
@@ -151,7 +137,7 @@ def _pneumothorax(finding, canvas, anatomy, lungs, rng) -> Effect:
     return Effect([region], free_air=region, added=(pleura.astype(np.int32) * 480) >> 8)
 
 
-def _effusion(finding, canvas, anatomy, lungs, rng) -> Effect:
+def effusion(finding, canvas, anatomy, lungs, rng) -> Effect:
     """Fluid above the diaphragm whose upper border rises along the chest wall."""
     regions, fluids = [], []
     for side in finding.sides:
@@ -166,15 +152,25 @@ def _effusion(finding, canvas, anatomy, lungs, rng) -> Effect:
         fluids.append(fluid)
         # The lung's thin tip in the angle counts as lung, faint as it is.
         regions.append(np.minimum(fluid, np.minimum(lungs[side], 63) * 4))
-    return Effect(regions, water=fade(_join(fluids), 0.97))
+    return Effect(regions, water=fade(join(fluids), 0.97))
 
 
-def _lesion(finding, canvas, anatomy, lungs, rng) -> Effect:
-    """A round nodule, or a mass when large."""
+def lesion(finding, canvas, anatomy, lungs, rng) -> Effect:
+    """Round nodules in one zone, or a mass when large."""
     side = finding.sides[0]
-    v = ZONE_CENTRE[finding.zone] + rng.uniform(-0.06, 0.04)
-    centre = anatomy.place(side, _beside_heart(rng.uniform(0.32, 0.72), side, v), v)[0]
-    r = 0.014 + 0.048 * finding.size**1.3
-    shape = _blob(rng, centre, (r, r * rng.uniform(0.85, 1.1)), 0.10)
-    lump = canvas.blur(canvas.fill(shape), 0.003 + 0.06 * r)
-    return Effect([times(lump, lungs[side])], water=fade(lump, 0.60 + 0.2 * finding.size))
+    regions, water = [], canvas.empty()
+    taken: list[np.ndarray] = []
+    for _ in range(finding.number):
+        r = (0.014 + 0.048 * finding.size**1.3) * (1.0 if finding.number == 1 else 0.7)
+        for _ in range(8):  # nodules side by side are counted, not merged
+            v = ZONE_CENTRE[finding.zone] + rng.uniform(-0.06, 0.04) * (1 + (finding.number > 1))
+            wide = (0.32, 0.72) if finding.number == 1 else (0.15, 0.90)
+            centre = anatomy.place(side, beside_heart(rng.uniform(*wide), side, v), v)[0]
+            if all(np.hypot(*(centre - other)) > 2.6 * r for other in taken):
+                break
+        taken.append(centre)
+        shape = blob(rng, centre, (r, r * rng.uniform(0.85, 1.1)), 0.10)
+        lump = canvas.blur(canvas.fill(shape), 0.003 + 0.06 * r)
+        regions.append(times(lump, lungs[side]))
+        water = np.maximum(water, fade(lump, 0.60 + 0.2 * finding.size))
+    return Effect(regions, water=water)

@@ -6,10 +6,9 @@ import numpy as np
 
 from data_pipelines.phantom.anatomy import Anatomy
 from data_pipelines.phantom.canvas import fade, times
-from data_pipelines.phantom.devices import device_effect
+from data_pipelines.phantom.effects import effect_of, enlargement, widening
 from data_pipelines.phantom.exposure import Exposure, develop
-from data_pipelines.phantom.findings import DEVICES, Finding, Kind
-from data_pipelines.phantom.opacities import Effect, lung_effect
+from data_pipelines.phantom.findings import Finding
 from data_pipelines.phantom.skeleton import skeleton
 from data_pipelines.phantom.thorax import (
     SIDES,
@@ -67,7 +66,7 @@ def render(
     lung = lungs(canvas, anatomy)
     chest = np.maximum(lung[SIDES[0]], lung[SIDES[1]])
     detail = np.random.default_rng([anatomy.detail_seed, 2])
-    effects = [_effect(finding, canvas, anatomy, lung) for finding in findings]
+    effects = [effect_of(finding, canvas, anatomy, lung) for finding in findings]
 
     free = canvas.empty()
     for effect in effects:
@@ -81,9 +80,8 @@ def render(
     air = times(chest - mottle, depth)
 
     attenuation = soft_tissue(canvas, anatomy)
-    great_vessels = mediastinum(canvas, anatomy)
-    enlargement = max((_enlargement(f) for f in findings), default=0.0)
-    heart = canvas.blur(canvas.fill(anatomy.heart(enlargement)), 0.005)
+    great_vessels = mediastinum(canvas, anatomy, widening(findings))
+    heart = canvas.blur(canvas.fill(anatomy.heart(enlargement(findings))), 0.005)
     air = times(air, 255 - fade(great_vessels, 0.90))
     air = times(air, 255 - fade(heart, 0.82))
     for effect in effects:
@@ -108,15 +106,3 @@ def render(
         masks=np.array([m for _, m in seen], bool).reshape(-1, size, size),
         finding_of_mask=np.array([i for i, _ in seen], np.int32),
     )
-
-
-def _enlargement(finding: Finding) -> float:
-    return 0.035 + 0.20 * finding.size if finding.kind is Kind.CARDIOMEGALY else 0.0
-
-
-def _effect(finding: Finding, canvas, anatomy: Anatomy, lung) -> Effect:
-    if finding.kind is Kind.CARDIOMEGALY:
-        return Effect([canvas.fill(anatomy.heart(_enlargement(finding)))])
-    if finding.kind in DEVICES:
-        return device_effect(finding, canvas, anatomy)
-    return lung_effect(finding, canvas, anatomy, lung)

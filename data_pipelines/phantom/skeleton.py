@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_pipelines.phantom.anatomy import Anatomy
+from data_pipelines.phantom.anatomy import Anatomy, Side
 from data_pipelines.phantom.canvas import Canvas, spline
 from data_pipelines.phantom.thorax import SIDES, weighted
 
@@ -22,33 +22,44 @@ def skeleton(canvas: Canvas, anatomy: Anatomy, air: np.ndarray) -> np.ndarray:
     return bone
 
 
-def _ribs(anatomy: Anatomy) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Polygons of posterior and anterior ribs, and the bright lower edges of the posterior."""
-    posterior, anterior, edges = [], [], []
+def posterior_rib(anatomy: Anatomy, side: Side, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Middle line [n, 2] and half widths [n] of a rib's back part, from the spine outwards."""
     a = np.linspace(0.0, 1.0, 16)
+    root = anatomy.apex - 0.012 + index * anatomy.rib_spacing
+    drop = anatomy.rib_slope * (0.035 + 0.020 * min(index, 6) + 0.012 * max(0, index - 6))
+    y = root - 0.030 * np.sin(np.pi * np.minimum(1.0, 1.5 * a)) + drop * a**2.1
+    reach = float(anatomy.lateral(y[-1])) + 0.012
+    x = 0.03 + (reach - 0.03) * np.sin(0.5 * np.pi * a) ** 0.92
+    return np.stack([side.sign * x, y], axis=1), 0.0105 + 0.002 * np.sin(np.pi * a)
+
+
+def anterior_rib(anatomy: Anatomy, side: Side, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same of its front part, from the side wall inwards."""
+    a = np.linspace(0.0, 1.0, 16)
+    back, _ = posterior_rib(anatomy, side, index)
+    reach = float(anatomy.lateral(back[-1, 1])) + 0.012
+    y = back[-1, 1] + anatomy.rib_slope * (0.07 + 0.02 * index) * np.sin(0.5 * np.pi * a)
+    x = reach - (reach - 0.42 * anatomy.half_width) * (1 - np.cos(0.5 * np.pi * a)) ** 0.9
+    return np.stack([side.sign * x, y], axis=1), 0.011 + 0.004 * a
+
+
+def _ribs(anatomy: Anatomy) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """Polygons of posterior and anterior ribs, and the bright edges of the posterior."""
+    posterior, anterior, edges = [], [], []
     for index in range(12):
-        root = anatomy.apex - 0.012 + index * anatomy.rib_spacing
-        drop = anatomy.rib_slope * (0.035 + 0.020 * min(index, 6) + 0.012 * max(0, index - 6))
-        y = root - 0.030 * np.sin(np.pi * np.minimum(1.0, 1.5 * a)) + drop * a**2.1
-        reach = float(anatomy.lateral(y[-1])) + 0.012
-        x = 0.03 + (reach - 0.03) * np.sin(0.5 * np.pi * a) ** 0.92
-        half = 0.0105 + 0.002 * np.sin(np.pi * a)
         for side in SIDES:
-            upper = np.stack([side.sign * x, y - half], axis=1)
-            lower = np.stack([side.sign * x, y + half], axis=1)
+            upper, lower = _borders(*posterior_rib(anatomy, side, index))
             posterior.append(np.concatenate([upper, lower[::-1]]))
             edges += [upper, lower]
-        if index > 8:
-            continue
-        fall = anatomy.rib_slope * (0.07 + 0.02 * index)
-        y = y[-1] + fall * np.sin(0.5 * np.pi * a)
-        x = reach - (reach - 0.42 * anatomy.half_width) * (1 - np.cos(0.5 * np.pi * a)) ** 0.9
-        half = 0.011 + 0.004 * a
-        for side in SIDES:
-            upper = np.stack([side.sign * x, y - half], axis=1)
-            lower = np.stack([side.sign * x, y + half], axis=1)
-            anterior.append(np.concatenate([upper, lower[::-1]]))
+            if index <= 8:
+                upper, lower = _borders(*anterior_rib(anatomy, side, index))
+                anterior.append(np.concatenate([upper, lower[::-1]]))
     return posterior, anterior, edges
+
+
+def _borders(middle: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    down = np.stack([np.zeros_like(half), half], axis=1)
+    return middle - down, middle + down
 
 
 def _spine(canvas: Canvas) -> np.ndarray:

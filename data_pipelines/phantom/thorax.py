@@ -57,21 +57,36 @@ def lungs(canvas: Canvas, anatomy: Anatomy) -> dict[Side, np.ndarray]:
     return {side: canvas.blur(canvas.fill(anatomy.lung(side)), 0.003) for side in SIDES}
 
 
-def mediastinum(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
-    """Coverage of the great vessels, without the heart."""
+def mediastinum(canvas: Canvas, anatomy: Anatomy, widening: float = 0.0) -> np.ndarray:
+    """Coverage of the great vessels, without the heart; `widening` is a fraction of their width."""
+    outline = _vessel_border(anatomy)
+    if widening:
+        outline = outline * np.stack([_widened(outline[:, 1], widening), 1 + 0 * outline[:, 1]], 1)
+    return canvas.blur(canvas.fill(spline(outline, 5)), 0.005)
+
+
+def mediastinum_band(canvas: Canvas, anatomy: Anatomy, widening: float) -> np.ndarray:
+    """Coverage of that part of the widened great vessels that is wider than in health."""
+    y = np.linspace(anatomy.apex - 0.02, anatomy.hilum + 0.07, 24)
+    border = _vessel_border(anatomy)
+    left, right = border[border[:, 0] > 0], border[border[:, 0] < 0][::-1]
+    k = _widened(y, widening)
+    sides = [np.stack([k * np.interp(y, half[:, 1], half[:, 0]), y], 1) for half in (left, right)]
+    return canvas.fill(np.concatenate([sides[0], sides[1][::-1]]))
+
+
+def _widened(y: np.ndarray, widening: float) -> np.ndarray:
+    """Factor on the mediastinum's half width: most at the aortic arch, none at neck and hila."""
+    return 1 + widening * np.interp(y, (0.05, 0.19, 0.33, 0.50), (0.0, 1.0, 1.0, 0.0))
+
+
+def _vessel_border(anatomy: Anatomy) -> np.ndarray:
     h, k = anatomy.hilum, anatomy.tortuosity
     left = [(0.05, -0.05), (0.045, 0.12), (0.052, 0.2), (0.074 + k, 0.27), (0.082 + k, 0.31)]
     left += [(0.073, 0.355), (0.083, h - 0.02), (0.09, h + 0.05), (0.06, h + 0.2), (0.03, 0.76)]
-    right = [
-        (-0.03, 0.76),
-        (-0.05, h + 0.2),
-        (-0.066, h + 0.05),
-        (-0.066, h),
-        (-0.062, 0.32),
-        (-0.06, 0.2),
-    ]
-    right += [(-0.05, 0.12), (-0.05, -0.05)]
-    return canvas.blur(canvas.fill(spline(np.array(left + right), 5)), 0.005)
+    right = [(-0.03, 0.76), (-0.05, h + 0.2), (-0.066, h + 0.05), (-0.066, h), (-0.062, 0.32)]
+    right += [(-0.06, 0.2), (-0.05, 0.12), (-0.05, -0.05)]
+    return np.array(left + right)
 
 
 def airway(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
