@@ -16,11 +16,14 @@ from data_pipelines.phantom.phrases import (
     WIDER_ABOUT_NOTHING,
     Phrases,
 )
+from data_pipelines.phantom.phrases_wider import ADDED, SEVERAL_LESIONS
 from data_pipelines.records import Label
 
 _OMITTED = 0.06  # of the findings present, as readers do
 _HEDGED = 0.05
 _DENIED = 0.45  # of the findings absent
+_NOT_CLEAR = {"Atelectasis", "Lung Lesion", "Lung Opacity", "Pneumonia"}
+_NUMBERS = ("two", "three", "multiple")
 _MAX_FINDINGS, _MIN_FINDINGS, _MAX_IMPRESSION = 7, 3, 3
 
 
@@ -62,9 +65,13 @@ class Report:
 
 def phrases(config: str, kind: Kind) -> Phrases:
     """Every phrasing a config has for a kind."""
+    if kind in ADDED:
+        return ADDED[kind]
     common, wider = COMMON.get(kind), WIDER.get(kind)
     if config == "easy" or wider is None:
         return common
+    if kind is Kind.LESION:
+        common, wider = wider, SEVERAL_LESIONS
     if common is None:
         return wider
     fields = {f.name for f in dataclasses.fields(Phrases)} - {"grades"}
@@ -73,7 +80,10 @@ def phrases(config: str, kind: Kind) -> Phrases:
 
 
 def about_nothing(config: str) -> tuple[str, ...]:
-    return ABOUT_NOTHING + (WIDER_ABOUT_NOTHING if config == "default" else ())
+    texts = ABOUT_NOTHING + (() if config == "easy" else WIDER_ABOUT_NOTHING)
+    if Kind.FRACTURE in DIFFICULTY[config].prevalence:
+        texts = tuple(text for text in texts if "bones" not in text and "osseous" not in text)
+    return texts
 
 
 def write_report(config: str, findings: tuple[Finding, ...], rng: np.random.Generator) -> Report:
@@ -106,11 +116,12 @@ def every_sentence(config: str) -> Iterator[str]:
     for kind in DIFFICULTY[config].prevalence:
         own = phrases(config, kind)
         texts = own.present + own.impression + own.hedged + own.absent
-        texts += own.bilateral + own.bilateral_impression
-        slots = itertools.product(("left", "right"), ("upper", "mid", "lower"), own.grades)
-        for side, zone, grade in slots:
+        texts += own.bilateral + own.bilateral_impression + own.several + own.several_impression
+        sides, zones, numbers = ("left", "right"), ("upper", "mid", "lower"), _NUMBERS
+        for side, zone, grade, number in itertools.product(sides, zones, own.grades, numbers):
             for text in texts:
-                yield _sentence(text.format(side=side, zone=zone, grade=grade)).text
+                filled = text.format(side=side, zone=zone, grade=grade, number=number)
+                yield _sentence(filled).text
     for texts in (*JOINT_ABSENT.values(), NORMAL_IMPRESSION, about_nothing(config)):
         for text in texts:
             yield _sentence(text).text
@@ -127,16 +138,19 @@ def _sentence(text: str, *links: Link) -> Sentence:
 def _say(config, finding: Finding, index: int, rng, *, impression: bool) -> Sentence:
     own = phrases(config, finding.kind)
     two = len(finding.sides) == 2 and bool(own.bilateral)
-    texts = own.bilateral if two else own.present
+    several = finding.number > 1 and not two and bool(own.several)
+    texts = own.bilateral if two else own.several if several else own.present
     if impression:
         texts = own.bilateral_impression if two else own.impression
+        texts = own.several_impression if several else texts
     polarity = Label.POSITIVE
-    if own.hedged and not two and rng.random() < _HEDGED:
+    if own.hedged and not two and not several and rng.random() < _HEDGED:
         texts, polarity = own.hedged, Label.UNCERTAIN
     text = _pick(texts, rng).format(
         side=finding.sides[0].value if finding.sides else "",
         zone=finding.zone.value if finding.zone else "",
         grade=own.grades[Severity(finding.severity)],
+        number=_NUMBERS[min(finding.number, 4) - 2],
     )
     return _sentence(text, Link(finding.label, polarity, index))
 
@@ -149,7 +163,7 @@ def _deny(config: str, present: set[Kind], rng: np.random.Generator) -> list[Sen
     for pair, texts in JOINT_ABSENT.items():
         clear = set(pair) <= set(absent)
         # "The lungs are clear" would deny what else a lung can show.
-        if "lungs" in texts[0] and labels_present & {"Atelectasis", "Lung Lesion"}:
+        if "lungs" in texts[0] and labels_present & _NOT_CLEAR:
             clear = False
         if clear and rng.random() < 0.5:
             links = [Link(LABEL_OF[kind], Label.NEGATIVE) for kind in pair]

@@ -1,4 +1,5 @@
-"""The words of PhantomCXR's reports. Slots: {side} left|right, {zone} upper|mid|lower, {grade}.
+"""The words of PhantomCXR's reports. Slots: {side} left|right, {zone} upper|mid|lower, {grade},
+{number} two|three|multiple.
 
 `common` phrasings are used by every config; `wider` ones by the default config only.
 """
@@ -18,6 +19,7 @@ class Phrases:
     Attributes:
       present: in the findings. impression: in the impression. hedged: with doubt, in either.
       bilateral, bilateral_impression: instead, where both sides are meant.
+      several, several_impression: instead, where there is more than one on a side.
       absent: that it is not there.
       grades: the words of {grade}, from least to most.
     """
@@ -28,6 +30,8 @@ class Phrases:
     hedged: tuple[str, ...] = ()
     bilateral: tuple[str, ...] = ()
     bilateral_impression: tuple[str, ...] = ()
+    several: tuple[str, ...] = ()
+    several_impression: tuple[str, ...] = ()
     grades: tuple[str, str, str] = GRADES
 
 

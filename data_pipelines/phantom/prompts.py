@@ -1,5 +1,7 @@
 """Zero-shot prompts in phrasings that the grammar never writes, of words that it does write."""
 
+from data_pipelines.phantom.findings import DIFFICULTY, LABEL_OF
+
 _SHARED = {
     "Cardiomegaly": {
         "positive": (
@@ -117,6 +119,76 @@ _WIDER = {
             "no suspicious nodule",
         ),
     },
+    "Lung Opacity": {
+        "positive": (
+            "hazy opacity is seen in the left lung",
+            "hazy opacity is seen in the right lung",
+            "a nonspecific opacity is present",
+            "ill defined hazy opacities",
+        ),
+        "negative": (
+            "no hazy opacity is seen",
+            "no hazy opacity in either lung",
+            "no ill defined opacity",
+            "no nonspecific opacities are seen",
+        ),
+    },
+    "Pneumonia": {
+        "positive": (
+            "pneumonia is seen in the left lung",
+            "pneumonia is seen in the right lung",
+            "patchy infiltrate with pneumonia",
+            "patchy pneumonia is present",
+        ),
+        "negative": (
+            "no pneumonia is seen",
+            "no pneumonia or infiltrate",
+            "no patchy opacities of pneumonia",
+            "no pneumonia in the lungs",
+        ),
+    },
+    "Enlarged Cardiomediastinum": {
+        "positive": (
+            "widening of the mediastinum is seen",
+            "a widened superior mediastinum",
+            "the mediastinum is wide",
+            "mediastinal widening is present",
+        ),
+        "negative": (
+            "normal mediastinum",
+            "no mediastinal widening is seen",
+            "no widening of the mediastinum",
+            "the superior mediastinum is normal",
+        ),
+    },
+    "Pleural Other": {
+        "positive": (
+            "pleural thickening is seen on the left",
+            "pleural thickening is seen on the right",
+            "a thickened pleura",
+            "thickening of the pleura is present",
+        ),
+        "negative": (
+            "no pleural thickening is seen",
+            "no thickened pleura",
+            "the pleura is not thickened",
+            "no thickening on either side",
+        ),
+    },
+    "Fracture": {
+        "positive": (
+            "fracture of a rib is seen",
+            "rib fractures are seen on the left",
+            "rib fractures are seen on the right",
+            "multiple ribs with fractures",
+        ),
+        "negative": (
+            "no rib fractures are seen",
+            "no fracture of a rib",
+            "no broken ribs",
+            "no fractures on either side",
+        ),
+    },
     "Support Devices": {
         "positive": (
             "a pacemaker is seen",
@@ -133,4 +205,12 @@ _WIDER = {
         ),
     },
 }
-PROMPTS = {"easy": _SHARED, "default": {**_SHARED, **_WIDER}}
+
+
+def _prompts(config: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    texts = _SHARED if config == "easy" else {**_SHARED, **_WIDER}
+    drawn = {LABEL_OF[kind] for kind in DIFFICULTY[config].prevalence}
+    return {label: texts[label] for label in texts if label in drawn}
+
+
+PROMPTS = {config: _prompts(config) for config in DIFFICULTY}
