@@ -18,6 +18,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 # Start-of-frame markers of JPEG; C4, C8 and CC are tables and extensions.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Restart, start and end of image, start of scan: none belongs before the frame.
+_JPEG_MISPLACED = frozenset(range(0xD0, 0xDB)) | {0x00, 0x01}
 
 
 def read_image(image: str | pathlib.Path | bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -79,8 +81,19 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _check_png(data: bytes, max_pixels: int) -> None:
-    if len(data) < 33 or b"IEND" not in data[-16:]:
-        raise BadInput("truncated_image", "the PNG ends too early: copy it again from its source")
+    """Decoders take as much memory as a chunk says it is long, so lengths are checked here."""
+    at, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack(">I4s", data[at : at + 8].ljust(8, b"\0"))
+        if at + 12 + length > len(data):
+            raise BadInput(
+                "truncated_image", "the PNG ends too early: copy it again from its source"
+            )
+        if at == 8 and (length, kind) != (13, b"IHDR"):
+            raise BadInput(
+                "undecodable_image", "the PNG has no header: copy it again from its source"
+            )
+        at += 12 + length
     _check_size(*struct.unpack(">II", data[16:24]), max_pixels)
 
 
@@ -95,6 +108,8 @@ def _check_jpeg(data: bytes, max_pixels: int) -> None:
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])
             _check_size(width, height, max_pixels)
             return
+        if marker in _JPEG_MISPLACED:  # decoders would read on where this would skip
+            break
         at += 1 if marker == 0xFF else 2 + struct.unpack(">H", data[at + 2 : at + 4])[0]
     raise BadInput("undecodable_image", "the JPEG has no frame: copy it again from its source")
 
