@@ -1,8 +1,8 @@
-"""AUROC and average precision per label, with missing labels, and their macro means.
+"""AUROC, average precision, F1 and accuracy per label, with missing labels, and macro means.
 
 A label that is uncertain (-1) or missing (-2) says nothing of that example and is left out of that
-label's metric. A label that has only one class left has no AUROC: it is NaN, and left out of the
-macro mean.
+label's metric. A label that has only one class left has no AUROC and no average precision: they are
+NaN, and left out of the macro mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +36,62 @@ def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
     return _binary(sklearn_metrics.average_precision_score, labels, scores)
 
 
+def f1(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """2 TP / (2 TP + FP + FN); NaN where nothing is positive and nothing is called so.
+
+    Args:
+      labels: [n] 1, 0, or left out (-1, -2).
+      predicted: [n] bool.
+    """
+    keep = known(labels)
+    if not keep.any():
+        return float("nan")
+    return float(
+        sklearn_metrics.f1_score(
+            labels[keep], predicted[keep].astype(labels.dtype), zero_division=np.nan
+        )
+    )
+
+
+def accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Fraction of the known labels that were called right; NaN where none is known."""
+    keep = known(labels)
+    if not keep.any():
+        return float("nan")
+    return float(((labels[keep] == 1) == predicted[keep].astype(bool)).mean())
+
+
+def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
+    """The score from which on calling positive gives the highest F1; the highest such score.
+
+    To be taken on a validation split. Infinite where nothing is positive.
+    """
+    keep = known(labels)
+    if not (labels[keep] == 1).any():
+        return float("inf")
+    precision, recall, thresholds = sklearn_metrics.precision_recall_curve(
+        labels[keep], scores[keep]
+    )
+    # In the form of `f1`; precision + recall is 0 where nothing was found.
+    value = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    value = value[:-1]  # the last point has no threshold
+    return float(thresholds[np.flatnonzero(value == value.max())[-1]])
+
+
+def multiclass_accuracy(classes: np.ndarray, predicted: np.ndarray) -> float:
+    """Fraction of [n] class numbers that were named right."""
+    return float((classes == predicted).mean())
+
+
+def multiclass_f1(classes: np.ndarray, predicted: np.ndarray, count: int) -> float:
+    """Macro F1 over `count` classes; a class that nobody names and nothing is of counts 0."""
+    return float(
+        sklearn_metrics.f1_score(
+            classes, predicted, labels=range(count), average="macro", zero_division=0
+        )
+    )
+
+
 def _binary(metric: Callable, labels: np.ndarray, scores: np.ndarray) -> float:
     keep = known(labels)
     labels, scores = labels[keep], scores[keep]
@@ -63,32 +119,3 @@ def macro(values: Mapping[str, float] | Sequence[float]) -> float:
     """Mean over the labels that have a value; NaN where none has."""
     values = np.asarray(list(values.values() if isinstance(values, Mapping) else values), float)
     return float(values[~np.isnan(values)].mean()) if not np.isnan(values).all() else float("nan")
-
-
-def resampled_auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUROC of every bootstrap replicate, from one sorting of the scores.
-
-    Args:
-      labels: [n] 1, 0, or left out.
-      scores: [n].
-      weights: [R, n], how often each replicate holds each example: `bootstrap.resample`.
-
-    Returns:
-      [R] float64, NaN where a replicate holds one class only.
-    """
-    keep = known(labels)
-    labels, scores, weights = labels[keep], scores[keep], weights[:, keep].astype(np.float64)
-    order = np.argsort(scores, kind="stable")
-    ranked = scores[order]
-    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)])
-    positive = _sum_ties(weights[:, order] * (labels[order] == 1), starts)
-    negative = _sum_ties(weights[:, order] * (labels[order] == 0), starts)
-    below = np.cumsum(negative, axis=1) - negative
-    won = (positive * (below + negative / 2)).sum(axis=1)
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    return np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
-
-
-def _sum_ties(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Adds up the columns of equal score; `starts` are where they begin."""
-    return np.add.reduceat(values, starts, axis=1) if len(starts) else values

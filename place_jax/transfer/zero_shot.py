@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 from data_pipelines.records import CHEXPERT_LABELS, BadInput
 from data_pipelines.tokenizer import Tokenizer
 from place_jax.metrics.bootstrap import percentile_interval, resample
-from place_jax.metrics.classification import auroc, known, macro, per_label, resampled_auroc
+from place_jax.metrics.classification import auroc, known, macro, per_label
+from place_jax.metrics.resampled import resampled_auroc
 from place_jax.models.functional import Model
 from place_jax.transfer.features import Features
 from place_jax.transfer.texts import encode_texts
@@ -35,15 +36,15 @@ class EncodedPrompts:
     negative_observation: np.ndarray | None = None
 
 
-def check_prompts(prompts: Prompts) -> None:
-    """Raises BadInput for prompts that cannot be used."""
+def check_prompts(prompts: Prompts, label_names: Sequence[str] | None = CHEXPERT_LABELS) -> None:
+    """Raises BadInput for prompts that cannot be used on data of these labels; None for any."""
     if not isinstance(prompts, Mapping) or not prompts:
         raise BadInput("no_prompts", "prompts are empty: give {label: {positive: [...], ...}}")
     for label, sides in prompts.items():
-        if label not in CHEXPERT_LABELS:
+        if label_names is not None and label not in label_names:
             raise BadInput(
                 "unknown_label",
-                f"prompts have label {label!r}: use one of {', '.join(CHEXPERT_LABELS)}",
+                f"prompts have label {label!r}: use one of {', '.join(label_names)}",
             )
         for side in _SIDES:
             texts = sides.get(side) if isinstance(sides, Mapping) else None
@@ -76,7 +77,7 @@ def encode_prompts(
     Raises:
       BadInput: for a label that is not known, an empty list, a prompt of unknown words only.
     """
-    check_prompts(prompts)
+    check_prompts(prompts, None)
     places = [(label, side) for label in prompts for side in _SIDES for _ in prompts[label][side]]
     texts = [[text] for label in prompts for side in _SIDES for text in prompts[label][side]]
     encoded = encode_texts(model, params, model_state, texts, tokenizer, config=config)
@@ -164,10 +165,11 @@ def evaluate_zero_shot(
       `zero_shot/SPLIT/macro_auroc`, `zero_shot/SPLIT/auroc/LABEL`, the same ending in
       `_observation`, and intervals. Empty where no label can be scored.
     """
-    names = [name for name in prompts if _both_classes(features.labels, name)]
+    column = {name: features.labels[:, i] for i, name in enumerate(features.label_names)}
+    names = [name for name in prompts if name in column and _both_classes(column[name])]
     if not names:
         return {}
-    labels = np.stack([features.labels[:, CHEXPERT_LABELS.index(n)] for n in names], axis=1)
+    labels = np.stack([column[name] for name in names], axis=1)
     weights = resample(features.patient_id, bootstrap, seed) if bootstrap else None
     scores = {"": np.stack([global_scores(features.image_embedding, prompts[n]) for n in names], 1)}
     if features.v_por is not None and prompts[names[0]].positive_observation is not None:
@@ -202,8 +204,7 @@ def _interval(name: str, replicates: np.ndarray) -> dict[str, float]:
     return {f"{name}_ci_low": low, f"{name}_ci_high": high}
 
 
-def _both_classes(labels: np.ndarray, name: str) -> bool:
-    column = labels[:, CHEXPERT_LABELS.index(name)]
+def _both_classes(column: np.ndarray) -> bool:
     return len(np.unique(column[known(column)])) == 2
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from place_jax.metrics import bootstrap, classification
+from place_jax.metrics import bootstrap, classification, resampled
 
 
 def test_images_of_a_patient_stay_together():
@@ -56,7 +56,7 @@ def test_blocks_of_replicates_are_the_same_as_all_at_once(monkeypatch):
 
     def interval():
         return bootstrap.bootstrap_interval(
-            lambda weights: classification.resampled_auroc(labels, scores, weights), patients
+            lambda weights: resampled.resampled_auroc(labels, scores, weights), patients
         )
 
     whole = interval()

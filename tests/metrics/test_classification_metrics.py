@@ -1,8 +1,13 @@
-"""AUROC and average precision against scikit-learn and by hand, with labels missing."""
+"""Metrics of labels against scikit-learn and by hand, with labels missing."""
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    roc_auc_score,
+)
 
 from place_jax.metrics import classification
 
@@ -46,23 +51,48 @@ def test_scores_that_are_not_finite_are_one_clear_line():
         classification.auroc(np.array([1, 0, 1]), np.array([0.1, np.nan, 0.2]))
 
 
-def test_resampled_auroc_equals_scikit_learn_on_each_replicate():
+@pytest.mark.parametrize("seed", range(5))
+def test_all_metrics_equal_scikit_learn_with_ties_and_missing_labels(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.choice([1, 0, -1, -2], 50).astype(np.int8)
+    scores = rng.integers(0, 6, 50) / 5
+    keep = (labels == 0) | (labels == 1)
+    called = scores > 0.5
+    for ours, theirs, values in (
+        (classification.auroc, roc_auc_score, scores),
+        (classification.average_precision, average_precision_score, scores),
+        (classification.f1, f1_score, called),
+        (classification.accuracy, accuracy_score, called),
+    ):
+        assert ours(labels, values) == pytest.approx(theirs(labels[keep], values[keep]), abs=1e-12)
+
+
+def test_f1_by_hand_and_where_it_means_nothing():
+    # TP 1, FP 1, FN 1; the unknown one was called positive.
+    labels, called = np.array([1, 0, 1, 0, -2]), np.array([True, True, False, False, True])
+    assert classification.f1(labels, called) == 0.5
+    assert classification.accuracy(labels, called) == 0.5
+    none = np.zeros(3, int)
+    assert np.isnan(classification.f1(none, none.astype(bool)))
+    assert classification.f1(none, np.array([True, False, False])) == 0
+    assert np.isnan(classification.f1(none - 2, none)) and np.isnan(
+        classification.accuracy(none - 2, none)
+    )
+
+
+def test_threshold_has_the_best_f1_of_all():
     rng = np.random.default_rng(0)
-    labels = rng.choice([1, 0, -1, -2], 60)
-    scores = rng.integers(0, 12, 60) / 10  # many ties
-    weights = rng.multinomial(60, np.full(60, 1 / 60), size=20)
-    weights[3] = labels == 1  # a replicate of one class
-    found = classification.resampled_auroc(labels, scores, weights)
-    known = classification.known(labels)
-    for replicate, weight in enumerate(weights):
-        taken = np.repeat(np.flatnonzero(known), weight[known])
-        if replicate == 3:
-            assert np.isnan(found[replicate])
-        else:
-            expected = roc_auc_score(labels[taken], scores[taken])
-            assert found[replicate] == pytest.approx(expected, abs=1e-12)
+    labels = rng.choice([1, 0, -2], 80)
+    scores = labels.clip(0) + rng.normal(size=80).round(1)
+    chosen = classification.best_threshold(labels, scores)
+    best = max(classification.f1(labels, scores >= t) for t in np.unique(scores))
+    assert classification.f1(labels, scores >= chosen) == best
+    assert classification.best_threshold(np.array([0, 0]), np.zeros(2)) == np.inf
 
 
-def test_resampled_auroc_of_nothing_known_is_nan():
-    found = classification.resampled_auroc(np.array([-1, -2]), np.zeros(2), np.ones((3, 2), int))
-    assert np.isnan(found).all() and found.shape == (3,)
+def test_one_of_several_classes():
+    classes, named = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
+    assert classification.multiclass_accuracy(classes, named) == 0.5
+    # F1 2/3, 1/2, 0.
+    assert classification.multiclass_f1(classes, named, 3) == pytest.approx((2 / 3 + 1 / 2) / 3)
+    assert classification.multiclass_f1(classes, named, 4) == pytest.approx((2 / 3 + 1 / 2) / 4)

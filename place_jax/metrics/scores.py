@@ -1,0 +1,38 @@
+"""Scores by name, each with its interval and the replicates that it is taken from."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from place_jax.metrics.bootstrap import percentile_interval
+
+
+class Scores(dict[str, float]):
+    """{name: value}, with `name_ci_low` and `name_ci_high` beside a value that has replicates.
+
+    Attributes:
+      replicates: name -> [R] values of the score over bootstrap replicates. Two checkpoints that
+        were scored with the same seed on the same patients are compared replicate by replicate.
+    """
+
+    def __init__(self, values: Mapping[str, float] = (), /):
+        super().__init__(values)
+        self.replicates: dict[str, np.ndarray] = dict(getattr(values, "replicates", {}))
+
+    def add(self, name: str, value: float, replicates: np.ndarray | None = None) -> None:
+        """Sets a score, and its 95 % interval where replicates [R] are given."""
+        self[name] = float(value)
+        if replicates is not None:
+            self.replicates[name] = replicates
+            self[f"{name}_ci_low"], self[f"{name}_ci_high"] = percentile_interval(replicates)
+
+    def __ior__(self, other: Mapping[str, float]) -> "Scores":
+        self.update(other)
+        self.replicates |= getattr(other, "replicates", {})
+        return self
+
+    def prefixed(self, prefix: str) -> "Scores":
+        """The same under `prefix/name`."""
+        out = Scores({f"{prefix}/{name}": value for name, value in self.items()})
+        out.replicates = {f"{prefix}/{name}": v for name, v in self.replicates.items()}
+        return out
