@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _CLASSES: Mapping[str, str] = {
     "folder": "folder:FolderSource",
     "phantom": "phantom:PhantomSource",
+    "rsna_pneumonia": "rsna_pneumonia:RsnaPneumoniaSource",
 }
 NAMES = tuple(_CLASSES)
 
