@@ -41,6 +41,7 @@ class PreparedData:
       vocab_hash: its hash.
       shareable: whether images and texts may be shown.
       prompts: zero-shot prompts of the source, or None.
+      label_names: K names of labels, boxes and mask classes.
     """
 
     dir: str
@@ -53,6 +54,7 @@ class PreparedData:
     vocab_hash: str
     shareable: bool
     prompts: dict[str, dict[str, list[str]]] | None
+    label_names: tuple[str, ...] = CHEXPERT_LABELS
 
 
 def open_data(folder: os.PathLike | str, *, vocab_hash: str | None = None) -> PreparedData:
@@ -79,6 +81,7 @@ def open_data(folder: os.PathLike | str, *, vocab_hash: str | None = None) -> Pr
         vocab_hash=vocab_hash,
         shareable=bool(manifest["shareable"]),
         prompts=token_sidecar.read_prompts(path),
+        label_names=tuple(manifest.get("label_names", CHEXPERT_LABELS)),
     )
 
 
@@ -147,6 +150,7 @@ def training_batches(
         crop_size=crop_size,
         max_tokens=max_tokens,
         max_sentences=max_sentences,
+        labels=len(data.label_names),
     )
 
 
@@ -207,6 +211,7 @@ def evaluation_batches(
         crop_size=crop_size,
         max_tokens=max_tokens,
         max_sentences=max_sentences,
+        labels=len(data.label_names),
     )
 
 
@@ -286,7 +291,7 @@ def _reader(data: PreparedData, split: str, index, **kwargs) -> RecordReader:
 def _fields(texts: dict, index: dict, examples: np.ndarray) -> dict[str, np.ndarray]:
     """A batch without its images. Rows of example -1 are padding."""
     present = examples >= 0
-    labels = np.full((len(examples), len(CHEXPERT_LABELS)), Label.MISSING, np.int8)
+    labels = np.full((len(examples), index["labels"].shape[1]), Label.MISSING, np.int8)
     labels[present] = index["labels"][examples[present]]
     return texts | {
         "labels": labels,

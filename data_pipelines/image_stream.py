@@ -44,6 +44,7 @@ def with_images(
     crop_size: int,
     max_tokens: int,
     max_sentences: int,
+    labels: int,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields the batches from first_step up to, not including, last_step.
 
@@ -56,6 +57,7 @@ def with_images(
       crop_size: side of the crop.
       max_tokens: L.
       max_sentences: S.
+      labels: K.
 
     Raises:
       BadInput: for a record that is damaged or a shard cut short.
@@ -64,7 +66,7 @@ def with_images(
     # One black pixel, for the rows that fill up a last batch.
     blank = image_record(encode_png(np.zeros((1, 1), np.uint8)))
     failures: list[Exception] = []
-    fields = batch_fields(None, crop_size, max_tokens, max_sentences)
+    fields = batch_fields(None, crop_size, max_tokens, max_sentences, labels)
     texts = [name for name in fields if name != "image"]
 
     def read(step: np.ndarray) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 import os
 import textwrap
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from etils import epath
 from data_pipelines import manifest as folder_layout
 from data_pipelines.batches import PreparedData, open_data, read_records
 from data_pipelines.image import decode_png
-from data_pipelines.records import CHEXPERT_LABELS, Label
+from data_pipelines.records import Label
 
 _PANELS = (3, 4)  # rows, columns
 _TEXT_WIDTH = 54  # characters
@@ -97,7 +98,7 @@ def _describe_labels(data: PreparedData, split: str) -> str:
     positives = Counter(
         {
             name: int((labels[:, i] == Label.POSITIVE).sum())
-            for i, name in enumerate(CHEXPERT_LABELS)
+            for i, name in enumerate(data.label_names)
         }
     )
     found = [f"{name} {count}" for name, count in positives.most_common() if count]
@@ -131,21 +132,21 @@ def _draw_sheet(data: PreparedData, path: Path) -> None:
             picture.add_patch(Rectangle(corner, *size, fill=False, edgecolor="orange"))
             picture.text(
                 *corner,
-                CHEXPERT_LABELS[label],
+                data.label_names[label],
                 fontsize=8,
                 color="orange",
                 va="bottom",
                 clip_on=True,
                 bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1},
             )
-        picture.set_title(_caption(record), fontsize=9)
+        picture.set_title(_caption(record, data.label_names), fontsize=9)
         text.text(0, 1, _wrap(record["sentences"]), transform=text.transAxes, fontsize=9, va="top")
     figure.savefig(path, dpi=80)
 
 
-def _caption(record: dict) -> str:
+def _caption(record: dict, label_names: Sequence[str]) -> str:
     positive = np.flatnonzero(record["labels"] == Label.POSITIVE)
-    names = ", ".join(CHEXPERT_LABELS[i] for i in positive)
+    names = ", ".join(label_names[i] for i in positive)
     return textwrap.shorten(": ".join(filter(None, [record["view"], names])), 60)
 
 

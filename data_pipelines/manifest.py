@@ -16,13 +16,13 @@ import importlib.metadata
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from etils import epath
 
-from data_pipelines.records import BadInput
+from data_pipelines.records import SPLITS, BadInput, Key
 
 FORMAT = 2  # of the folder; raised when older code could not read it
 # Keys of the manifest that may change while the records stay the same.
@@ -143,6 +143,18 @@ def read_manifest(folder: epath.PathLike) -> Manifest:
             "prepare the data again, or use the code that wrote it",
         )
     return manifest
+
+
+def split_hashes(keys: Sequence[Key]) -> dict[str, str]:
+    """Split -> sha256 of its images' identifiers, one a line in their order by name: two people
+    know by it that they split alike. `limit` and unusable images do not change it.
+    """
+    hashes = {}
+    for split in SPLITS:
+        ids = sorted(key.image_id for key in keys if key.split == split)
+        if ids:
+            hashes[split] = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    return hashes
 
 
 def manifest_hash(manifest: Manifest) -> str:

@@ -19,7 +19,7 @@ from data_pipelines import manifest as folder_layout
 from data_pipelines import token_sidecar
 from data_pipelines.manifest import Manifest
 from data_pipelines.progress import progress
-from data_pipelines.records import BadInput, Source
+from data_pipelines.records import BadInput, Source, label_names
 from data_pipelines.reports import NORMALISER_VERSION
 from data_pipelines.shards import ShardSpec, is_finished, plan_shards
 from data_pipelines.token_sidecar import tokenize
@@ -28,6 +28,7 @@ from data_pipelines.vocabulary import train_vocabulary
 
 __all__ = ["prepare", "tokenize"]
 
+_EXAMPLE_ARRAYS = ("start", "size", "position", "labels", "sentences", "study_id", "patient_id")
 _MIN_PER_WORKER = 100  # images; with fewer, starting a process takes longer than it saves
 
 
@@ -111,6 +112,8 @@ def prepare(
         "image_size": image_size,
         "limit": limit,
         "split_rule": source.split_rule,
+        "split_ids": folder_layout.split_hashes(keys),
+        "label_names": list(label_names(source)),
         "has_reports": source.has_reports,
         "published_counts": dict(source.published_counts),
         "left_out": dict(source.left_out),
@@ -197,10 +200,7 @@ def _close_splits(
             for spec in specs
             if spec.split == split
         ]
-        joined = {
-            name: np.concatenate([part[name] for part in parts])
-            for name in ("start", "size", "labels", "sentences", "study_id", "patient_id")
-        }
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in _EXAMPLE_ARRAYS}
         folder_layout.write_arrays(
             folder_layout.split_index_path(folder, split),
             shard_examples=np.array([len(part["start"]) for part in parts], np.int64),

@@ -76,9 +76,9 @@ class Study:
     Attributes:
       pixels: [h, w] uint8 grey, at the source's own resolution.
       boxes: [n, 4] float32, (x_min, y_min, x_max, y_max) in pixels of `pixels`, top left origin.
-      box_label: [n] index into CHEXPERT_LABELS.
-      mask: [h, w] uint8 of class ids, 0 background, 1 + index into CHEXPERT_LABELS; or None.
-      labels: [14] int8 of Label.
+      box_label: [n] index into the source's `label_names`.
+      mask: [h, w] uint8 of class ids, 0 background, 1 + index into `label_names`; or None.
+      labels: [K] int8 of Label, in the order of the source's `label_names`.
       sentence_box: [k, 2] (sentence, box): sentence i of the report, findings before impression,
         speaks of box j. Known for PhantomCXR alone.
     """
@@ -106,6 +106,9 @@ class Source(Protocol):
     has_reports: bool  # False: images with labels, boxes or masks, whose text may be empty
     published_counts: Mapping[str, int]  # images of a split as its owner states them; may be empty
     left_out: Mapping[str, int]  # reason -> images that `keys` passes over; known after `keys`
+    # Names of labels, boxes and mask classes; known after `keys`. A source without it has
+    # CHEXPERT_LABELS. What is the same observation has the same name in every source.
+    label_names: Sequence[str]
 
     def keys(self) -> Sequence[Key]:
         """Every image of the data set. Cheap: reads lists, never pixels."""
@@ -117,10 +120,16 @@ class Source(Protocol):
         """Zero-shot prompts, {label: {"positive": [...], "negative": [...]}}, or None."""
 
 
+def label_names(source: Source) -> tuple[str, ...]:
+    """The names of a source's K labels."""
+    return tuple(getattr(source, "label_names", CHEXPERT_LABELS))
+
+
 # Field -> (shape with None for "any number", dtype) of one stored record, after preparation.
 # `image`: PNG bytes, 8-bit grey, aspect kept, long side `image_size`. `boxes` are in its pixels.
 # `statement`: fingerprint of each normalised sentence, as a signed 64-bit number.
 # `report_statement`: the same of the report as a whole.
+# `labels`: as many as the manifest has `label_names`, which `box_label` and `mask` count in too.
 RECORD_FIELDS: Mapping[str, tuple[tuple[int | None, ...], str]] = {
     "image": ((), "bytes"),
     "image_id": ((), "str"),
@@ -134,7 +143,7 @@ RECORD_FIELDS: Mapping[str, tuple[tuple[int | None, ...], str]] = {
     "section": ((None,), "str"),
     "statement": ((None,), "int64"),
     "report_statement": ((), "int64"),
-    "labels": ((len(CHEXPERT_LABELS),), "int8"),
+    "labels": ((None,), "int8"),
     "boxes": ((None, 4), "float32"),
     "box_label": ((None,), "int32"),
     "mask": ((), "bytes"),
@@ -143,9 +152,9 @@ RECORD_FIELDS: Mapping[str, tuple[tuple[int | None, ...], str]] = {
 
 
 def batch_fields(
-    batch: int, crop: int, tokens: int, sentences: int
+    batch: int, crop: int, tokens: int, sentences: int, labels: int = len(CHEXPERT_LABELS)
 ) -> dict[str, tuple[tuple[int, ...], type]]:
-    """Field -> (shape, dtype) of a batch of B images, L tokens and S sentences.
+    """Field -> (shape, dtype) of a batch of B images, L tokens, S sentences and K labels.
 
     tokens: position 0 is always the report token ([CLS]); then, sentence by sentence, its word
       pieces and a [SEP].
@@ -160,7 +169,7 @@ def batch_fields(
         "statement": ((batch, sentences, 2), np.uint32),
         "sentence_mask": ((batch, sentences), np.bool_),
         "report_statement": ((batch, 2), np.uint32),
-        "labels": ((batch, len(CHEXPERT_LABELS)), np.int8),
+        "labels": ((batch, labels), np.int8),
         "example_mask": ((batch,), np.bool_),
         "index": ((batch,), np.int32),
     }

@@ -13,7 +13,7 @@ from data_pipelines import manifest as folder_layout
 from data_pipelines import reports
 from data_pipelines.image import encode_png, fit_geometry, fit_long_side
 from data_pipelines.record_codec import encode_record
-from data_pipelines.records import SPLITS, BadInput, Key, Source, Study
+from data_pipelines.records import SPLITS, BadInput, Key, Source, Study, label_names
 from data_pipelines.tfrecord import FOOTER, HEADER, frame
 
 _MIN_PER_SHARD = 32  # below 64 shards; a lane of a batch wants something to shuffle
@@ -181,11 +181,12 @@ def make_record(key: Key, study: Study, *, source: Source, image_size: int) -> d
     }
 
 
-def _records(source: Source, spec: ShardSpec, quarantined: list) -> Iterator[tuple[Key, dict]]:
+def _records(source: Source, spec: ShardSpec, quarantined: list) -> Iterator[tuple[Key, int, dict]]:
     for key, position in zip(spec.keys, spec.positions, strict=True):
         try:
             study = source.load(key)
-            yield key, make_record(key, study, source=source, image_size=spec.image_size)
+            record = make_record(key, study, source=source, image_size=spec.image_size)
+            yield key, position, record
         except BadInput as error:
             quarantined.append((key.image_id, position, error.reason))
         except MemoryError:
@@ -206,16 +207,23 @@ def encode_shard(source: Source, spec: ShardSpec, out_dir: str) -> None:
     folder = epath.Path(out_dir)
     path = folder / folder_layout.shard_name(spec.name, spec.split, spec.shard, spec.shards)
     quarantined: list[tuple[str, int, str]] = []
-    kept, sizes, labels, sentences = [], [], [], []
+    names = label_names(source)
+    kept, positions, sizes, labels, sentences = [], [], [], [], []
     digest, file_bytes = hashlib.sha256(), 0
     with folder_layout.write_aside(path) as partial, partial.open("wb") as file:
-        for key, record in _records(source, spec, quarantined):
+        for key, position, record in _records(source, spec, quarantined):
+            if len(record["labels"]) != len(names):
+                raise ValueError(
+                    f"{source.name} has {len(names)} label_names and gave "
+                    f"{len(record['labels'])} labels of an image"
+                )
             data = encode_record(record)
             framed = frame(data)
             file.write(framed)
             digest.update(framed)
             file_bytes += len(framed)
             kept.append(key)
+            positions.append(position)
             sizes.append(len(data))
             labels.append(record["labels"])
             sentences.append(len(record["sentences"]))
@@ -228,7 +236,8 @@ def encode_shard(source: Source, spec: ShardSpec, out_dir: str) -> None:
         bytes=np.array(file_bytes, np.int64),
         start=start,
         size=size,
-        labels=np.array(labels, np.int8).reshape(len(kept), -1),
+        position=np.array(positions, np.int64),
+        labels=np.array(labels, np.int8).reshape(len(kept), len(names)),
         sentences=np.array(sentences, np.int32),
         study_id=np.array([key.study_id for key in kept], str),
         patient_id=np.array([key.patient_id for key in kept], str),

@@ -7,7 +7,6 @@ import numpy as np
 
 from data_pipelines import batches
 from data_pipelines.image import decode_png, pad_and_crop
-from data_pipelines.records import CHEXPERT_LABELS
 from place_jax import figures
 from place_jax.predictor import Predictor
 from place_jax.transfer.controls import trains_observations
@@ -166,7 +165,7 @@ def _grounding_examples(
         examples.append(
             GroundingExample(
                 sentence=record["sentences"][item.sentence],
-                label=CHEXPERT_LABELS[item.label],
+                label=data.label_names[item.label],
                 truth=figures.boxed(pixels, item.boxes),
                 attention=figures.attended(pixels, attention, item.boxes),
                 hit=bool(item.mask(predictor.crop_size).flat[int(attention.argmax())]),

@@ -242,11 +242,6 @@ def draw_splits(
     return splits
 
 
-def ids_hash(ids: Iterable[str]) -> str:
-    """sha256 of a set of identifiers, whatever their order: two people compare lists by it."""
-    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
-
-
 class PerProcess:
     """What a source reads from its lists, kept for the process and never sent with the source.
 

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from data_pipelines import batches
-from data_pipelines.records import CHEXPERT_LABELS, BadInput
+from data_pipelines.records import BadInput
 from place_jax.metrics.classification import known
 from place_jax.models.functional import Model
 from place_jax.transfer.controls import evaluate_controls, trains_observations
@@ -83,7 +83,8 @@ def evaluate(
         wanted = ("v_por", "v_por_attention", "t_por") if ground else ("v_por",) if observed else ()
         features = extract_features(*weights, data, split, observations=wanted, **reading)
     if "zero-shot" in tasks and known(features.labels).any():
-        prompts = prompts or data.prompts or template_prompts(CHEXPERT_LABELS)
+        prompts = prompts or data.prompts or template_prompts(data.label_names)
+        check_prompts(prompts, data.label_names)
         encoded = encode_prompts(*weights, prompts, data.tokenizer, config=config)
         out |= evaluate_zero_shot(features, encoded, tau_m=config.loss.tau_m, **scoring)
     if "retrieval" in tasks:
@@ -169,5 +170,5 @@ def read_prompts(path: str | os.PathLike) -> dict:
         prompts = json.loads(pathlib.Path(path).read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadInput("bad_prompts", f"{path} is not JSON: {error}") from error
-    check_prompts(prompts)
+    check_prompts(prompts, None)
     return prompts

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from data_pipelines import batches
+from data_pipelines.records import CHEXPERT_LABELS
 from place_jax.models.functional import Model
 
 _INPUTS = ("image", "tokens", "sentence_of_token", "sentence_mask", "example_mask")
@@ -26,12 +27,13 @@ class Features:
       report_embedding: [n, E] unit rows.
       v_por: [n, Q, E] unit rows; None where it was not asked for or the model has none. So are
         v_por_attention [n, Q, N] and t_por [n, S, E].
-      labels: [n, 14] int8 of `records.Label`.
+      labels: [n, K] int8 of `records.Label`, a column for each of label_names.
       index: [n] position in the split.
       report_statement: [n, 2] uint32.
       statement: [n, S, 2] uint32.
       sentence_mask: [n, S] bool.
       patient_id: n names, for intervals over patients.
+      label_names: K names.
     """
 
     image_embedding: np.ndarray
@@ -42,6 +44,7 @@ class Features:
     statement: np.ndarray
     sentence_mask: np.ndarray
     patient_id: tuple[str, ...]
+    label_names: tuple[str, ...] = CHEXPERT_LABELS
     v_por: np.ndarray | None = None
     v_por_attention: np.ndarray | None = None
     t_por: np.ndarray | None = None
@@ -91,7 +94,8 @@ def extract_features(
     arrays = {name: np.concatenate(parts) for name, parts in rows.items()}
     present = arrays.pop("example_mask").astype(bool)
     arrays = {name: value[present] for name, value in arrays.items()}
-    return Features(patient_id=_patients(data, split, arrays["index"]), **arrays)
+    patients = patients_of(data, split, arrays["index"])
+    return Features(patient_id=patients, label_names=data.label_names, **arrays)
 
 
 def split_batches(
@@ -146,7 +150,8 @@ def _whole(array) -> np.ndarray:
     return multihost_utils.process_allgather(array, tiled=True)
 
 
-def _patients(data: batches.PreparedData, split: str, index: np.ndarray) -> tuple[str, ...]:
+def patients_of(data: batches.PreparedData, split: str, index: np.ndarray) -> tuple[str, ...]:
+    """The patient of each position of a split."""
     limit = int(index.max()) + 1
     records = batches.read_records(data, split, fields=("patient_id",), limit=limit)
     return tuple(str(records[i]["patient_id"]) for i in index)

@@ -13,6 +13,7 @@ from place_jax.metrics.classification import auroc, known, macro, per_label
 from place_jax.metrics.resampled import resampled_auroc
 from place_jax.models.functional import Model
 from place_jax.transfer.features import Features
+from place_jax.transfer.names import snake_case
 from place_jax.transfer.texts import encode_texts
 
 Prompts = Mapping[str, Mapping[str, Sequence[str]]]
@@ -192,11 +193,6 @@ def evaluate_zero_shot(
             if weights is not None:
                 out |= _interval(key, replicates[i])
     return out
-
-
-def snake_case(label: str) -> str:
-    """`Pleural Effusion` to `pleural_effusion`, as in the names of scores."""
-    return label.lower().replace(" ", "_")
 
 
 def _interval(name: str, replicates: np.ndarray) -> dict[str, float]:
