@@ -131,7 +131,8 @@ def load_vocabulary(folder: epath.Path, vocab_hash: str) -> Tokenizer:
             f"{', '.join(sorted(have)) or 'none'}): run `place tokenize {os.fspath(folder)} "
             "--vocab VOCAB` with that vocabulary's vocab.txt",
         )
-    return Tokenizer(path.read_text().splitlines())
+    # Not splitlines: that would cut at rarer characters, which are pieces of some vocabularies.
+    return Tokenizer(path.read_text().removesuffix("\n").split("\n"))
 
 
 def load_split(folder: epath.Path, split: str, vocab_hash: str) -> dict[str, np.ndarray]:
