@@ -166,6 +166,11 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
     for key in at_least_one:
         if given[key] < 1:
             raise ConfigError(f"config key {key}={given[key]}: at least 1")
+    if given["data.max_tokens"] < 3:
+        raise ConfigError(
+            f"config key data.max_tokens={given['data.max_tokens']}: at least 3, for a piece of a "
+            "sentence between [CLS] and [SEP]"
+        )
     for key in ("loss.tau_m", "optimizer.learning_rate", "optimizer.clip_norm"):
         if given[key] <= 0:
             raise ConfigError(f"config key {key}={given[key]}: above 0")

@@ -61,6 +61,7 @@ def test_overrides_take_the_type_of_the_key():
         ("phantom_demo", ["data.batch_size=x"], ["data.batch_size='x'", "int"]),
         ("phantom_demo", ["train.steps=0"], ["train.steps=0", "at least 1"]),
         ("phantom_demo", ["train.steps"], ["train.steps", "VALUE"]),
+        ("phantom_demo", ["data.max_tokens=2"], ["max_tokens=2", "at least 3"]),
         ("phantom_demo", ["data.crop_size=113"], ["113", "16", "112"]),
         ("phantom_demo", ["objective=simclr"], ["simclr", "clip"]),
         ("phantom_demo", ["model.correlation.mask_ratio=1.0"], ["mask_ratio=1.0"]),
