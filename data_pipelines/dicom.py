@@ -181,7 +181,9 @@ def _stored_pixels(dataset, max_pixels: int) -> np.ndarray:
                 "truncated_pixels",
                 "the DICOM file ends before its pixels do: copy it again from its source",
             ) from None
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
+        syntax = str(dataset.file_meta.TransferSyntaxUID)
+        if not syntax.startswith(_IMPLICIT_LITTLE):  # damaged headers may hold anything here
+            syntax = "unknown"
         raise BadInput(
             "undecodable_pixels",
             f"the pixels of the DICOM file (transfer syntax {syntax}) cannot be decoded "

@@ -53,6 +53,16 @@ def test_the_header_decides_on_the_sign_of_a_jpeg_2000_stream(declared_signed):
     np.testing.assert_array_equal(stored, expected)
 
 
+def test_a_last_jpeg_2000_tile_need_not_say_its_length():
+    syntax, encode = LOSSLESS["jpeg_2000"]
+    pixels = picture(12)
+    stream = bytearray(encode(pixels, 12))
+    start = stream.index(b"\xff\x90")
+    stream[start + 6 : start + 10] = bytes(4)
+    stored = read_stored_pixels(write(dataset(pixels, 12), syntax, bytes(stream)))
+    np.testing.assert_array_equal(stored, pixels)
+
+
 def test_jpeg_baseline():
     pixels = picture(8)
     stream = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
@@ -92,10 +102,15 @@ def test_native_ybr_becomes_luma():
     assert np.abs(grey - RGB @ LUMA).max() <= 1
 
 
-def _without_application_segments(stream: bytes) -> bytes:
+def _unlabelled(stream: bytes) -> bytes:
+    """Without JFIF or Adobe segment, components called 1, 2, 3: of either kind of colours."""
     while stream[3] in (0xE0, 0xEE):
         stream = stream[:2] + stream[4 + int.from_bytes(stream[4:6]) :]
-    return stream
+    named = bytearray(stream)
+    frame, scan = named.index(b"\xff\xc0") + 10, named.index(b"\xff\xda") + 5
+    for component in range(3):
+        named[frame + 3 * component] = named[scan + 2 * component] = component + 1
+    return bytes(named)
 
 
 @pytest.mark.parametrize("photometric", ["YBR_FULL_422", "RGB"])
@@ -104,7 +119,7 @@ def test_the_colours_of_jpeg(photometric, labelled):
     space = "RGB" if photometric == "RGB" else "YCBCR"
     stream = imagecodecs.jpeg8_encode(RGB, level=98, colorspace="RGB", outcolorspace=space)
     if not labelled:  # the stream does not say which colours it has: the header does
-        stream = _without_application_segments(stream)
+        stream = _unlabelled(stream)
     made = dataset(RGB, PhotometricInterpretation=photometric)
     stored = read_stored_pixels(write(made, JPEG_BASELINE, stream))
     far = [0, -1]  # from the edge between the colours, which subsampling blurs

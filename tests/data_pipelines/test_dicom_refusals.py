@@ -140,15 +140,16 @@ def test_a_codestream_of_60000_pixels_is_not_decoded(kind, monkeypatch):
     assert error.reason == "undecodable_pixels" and "60000 x 60000 x 1" in str(error)
 
 
-def test_what_a_stray_marker_hides_is_not_decoded():
-    """A decoder passes over a restart marker, behind which it would find another size."""
-    stream = baseline()
-    hidden = stream[:2] + b"\xff\xd0" + enlarged("jpeg_lossless")[2:]
-    assert refusal(write(dataset(picture(8)), JPEG_BASELINE, hidden)).reason == "undecodable_pixels"
+@pytest.mark.parametrize("marker", [b"\xff\xd0", b"\xff\x01", b"\xff\xd8", b"\xff\xff"])
+def test_what_a_stray_marker_hides_is_not_decoded(marker):
+    """To a decoder these have no length: it would find another size in what a length skips."""
+    stream = b"\xff\xd8" + marker + b"\0\2" + baseline()[2:]
+    error = refusal(write(dataset(picture(8)), JPEG_BASELINE, stream))
+    assert error.reason == "undecodable_pixels" and "ValueError" in str(error)
 
 
-@pytest.mark.parametrize("in_tile", [False, True])
-def test_tiny_precincts_are_refused(in_tile):
+@pytest.mark.parametrize("place", ["main", "first tile", "second tile"])
+def test_tiny_precincts_are_refused(place):
     """500 bytes each: a small file of large pixels would take 54 GiB."""
     syntax, encode = LOSSLESS["jpeg_2000"]
     stream = bytearray(encode(PIXELS, 12))
@@ -158,12 +159,15 @@ def test_tiny_precincts_are_refused(in_tile):
     style = bytearray(stream[at : at + 2 + length]) + b"\x11" * (levels + 1)
     struct.pack_into(">H", style, 2, length + levels + 1)
     style[4] |= 1
-    if in_tile:
-        start = stream.index(b"\xff\x90")
+    start = stream.index(b"\xff\x90")
+    if place == "main":
+        stream[at : at + 2 + length] = style
+    elif place == "first tile":
         stream[start + 6 : start + 10] = bytes(4)  # the tile reaches to the end of the stream
         stream[start + 12 : start + 12] = style
     else:
-        stream[at : at + 2 + length] = style
+        tile = b"\xff\x90\0\x0a\0\1" + bytes(4) + b"\0\1" + style + b"\xff\x93"
+        stream[-2:] = tile + b"\xff\xd9"
     error = refusal(write(dataset(PIXELS, 12), syntax, bytes(stream)))
     assert error.reason == "undecodable_pixels" and "smaller than 32 pixels" in str(error)
 
@@ -219,6 +223,16 @@ def test_no_identifier_is_spoken(keyword, secret, caplog, capfd):
         error = refusal(file)
     assert error.reason == "damaged_dicom"
     assert not names_in(error, caplog, capfd, caught)
+
+
+@pytest.mark.parametrize("keyword", ["TransferSyntaxUID", "PhotometricInterpretation"])
+def test_no_identifier_is_spoken_where_a_known_term_must_be(keyword, caplog, capfd):
+    term = ExplicitVRLittleEndian if keyword == "TransferSyntaxUID" else "MONOCHROME2"
+    file = make(PIXELS)
+    name = IDENTIFIERS["PatientName"].encode().ljust(len(term))[: len(term)]
+    error = refusal(file.replace(term.encode(), name))
+    assert error.reason == "undecodable_pixels"
+    assert not names_in(error, caplog, capfd, [])
 
 
 def samples() -> dict[str, bytes]:
