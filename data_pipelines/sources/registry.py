@@ -14,6 +14,7 @@ _CLASSES: Mapping[str, str] = {
     "folder": "folder:FolderSource",
     "phantom": "phantom:PhantomSource",
     "rsna_pneumonia": "rsna_pneumonia:RsnaPneumoniaSource",
+    "siim_pneumothorax": "siim_pneumothorax:SiimPneumothoraxSource",
 }
 NAMES = tuple(_CLASSES)
 
