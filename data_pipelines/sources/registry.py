@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _CLASSES: Mapping[str, str] = {
     "folder": "folder:FolderSource",
+    "object_cxr": "object_cxr:ObjectCxrSource",
     "phantom": "phantom:PhantomSource",
     "rsna_pneumonia": "rsna_pneumonia:RsnaPneumoniaSource",
     "siim_pneumothorax": "siim_pneumothorax:SiimPneumothoraxSource",
