@@ -35,6 +35,12 @@ _LABELS: Mapping[str, Label] = {
 }
 
 
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raises BadInput: unknown_<name>, for an option that is none of the choices."""
+    if value not in choices:
+        raise BadInput(f"unknown_{name}", f"{name}={value!r} is none of {', '.join(choices)}")
+
+
 def find(raw_dir: os.PathLike | str, names: Sequence[str], release: str) -> epath.Path:
     """The first of these files or folders that is there.
 
@@ -178,6 +184,14 @@ def parse_label(value: str, where: str) -> Label:
         raise BadInput(
             "bad_label", f"{where}: label {value!r} is none of 1, 0, -1, empty"
         ) from None
+
+
+def parse_labels(row: Mapping[str, str], names: Sequence[str], where: str) -> list[Label]:
+    """`parse_label` of several columns of a row. Raises BadInput: bad_label."""
+    try:
+        return [_LABELS[row[name]] for name in names]
+    except KeyError:
+        return [parse_label(row[name], f"{where}, {name}") for name in names]
 
 
 def parse_number(value: str, where: str) -> float:

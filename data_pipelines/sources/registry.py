@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from data_pipelines.records import Source
 
 _CLASSES: Mapping[str, str] = {
+    "chexpert": "chexpert:ChexpertSource",
     "folder": "folder:FolderSource",
     "object_cxr": "object_cxr:ObjectCxrSource",
     "phantom": "phantom:PhantomSource",
