@@ -24,6 +24,13 @@ class Side(enum.Enum):
         return -1 if self is Side.RIGHT else 1
 
 
+class Detail(enum.Enum):
+    """How much of a body is drawn: as little as will do, or what a clinic's pictures show."""
+
+    PLAIN = "plain"
+    LIFELIKE = "lifelike"
+
+
 @dataclasses.dataclass(frozen=True)
 class Anatomy:
     """Measures of one patient in one view, in unit coordinates.
@@ -41,6 +48,10 @@ class Anatomy:
       tissue: fraction of an aerated lung that is not air.
       neck, shoulder, rib_spacing, rib_slope, tortuosity, hilum: further measures.
       detail_seed: seeds vessels, texture and what else is too small to name.
+      detail: which layers are drawn.
+      twist: how far the patient is turned about the long axis: the spine moves to the image's
+        left, the clavicles to its right.
+      scapula: how far the shoulder blades lie over the lungs.
     """
 
     half_width: float
@@ -60,6 +71,9 @@ class Anatomy:
     tortuosity: float
     hilum: float
     detail_seed: int
+    detail: Detail = Detail.PLAIN
+    twist: float = 0.0
+    scapula: float = 0.0
 
     def lateral(self, y: np.ndarray | float) -> np.ndarray:
         """Distance of the lung's outer border from the midline at height y."""
@@ -105,6 +119,9 @@ class Anatomy:
         bottom = max(self.dome.values()) + 0.045
         top = 0.40 - 0.25 * enlargement
         x, y = np.array(_HEART).T
+        if self.detail is Detail.LIFELIKE:
+            own = np.random.default_rng([self.detail_seed, 6]).uniform(-1, 1, (2, len(x)))
+            x, y = x * (1 + 0.07 * own[0]), y + 0.025 * own[1]
         return spline(np.stack([width * x, top + y * (bottom - top)], axis=1), 5)
 
 
@@ -115,8 +132,13 @@ _HEART = (
 )  # fmt: skip
 
 
-def sample_anatomy(seed: int, patient: int, view: str) -> Anatomy:
-    """The measures of a patient; an AP view has a larger heart and higher domes (view PA or AP)."""
+def sample_anatomy(
+    seed: int, patient: int, view: str, study: int = 0, detail: Detail = Detail.PLAIN
+) -> Anatomy:
+    """The measures of a patient; an AP view has a larger heart and higher domes (view PA or AP).
+
+    A lifelike patient also breathes in and stands a little differently in every study.
+    """
     rng = np.random.default_rng([seed, patient, 101])
     uniform = rng.uniform
     dome = uniform(0.685, 0.755)
@@ -144,4 +166,24 @@ def sample_anatomy(seed: int, patient: int, view: str) -> Anatomy:
         anatomy = dataclasses.replace(
             anatomy, dome=raised, cardiothoracic_ratio=anatomy.cardiothoracic_ratio + 0.03
         )
-    return anatomy
+    return anatomy if detail is Detail.PLAIN else _lifelike(anatomy, seed, patient, study, view)
+
+
+def _lifelike(anatomy: Anatomy, seed: int, patient: int, study: int, view: str) -> Anatomy:
+    rng = np.random.default_rng([seed, patient, 113])
+    stance = np.random.default_rng([seed, patient, study, 127])
+    portable = view == "AP"
+    shallow = max(0.0, stance.normal(0.0, 0.05 if portable else 0.03))
+    shallow = min(0.085, shallow)  # of a full breath: higher domes, and a heart that lies across
+    return dataclasses.replace(
+        anatomy,
+        detail=Detail.LIFELIKE,
+        wall=rng.uniform(0.05, 0.13),
+        shoulder=rng.uniform(0.045, 0.115),
+        thickness=rng.uniform(0.86, 1.16),
+        bubble=rng.uniform(0.04, 0.095) if rng.random() < 0.7 else 0.0,
+        dome={side: y - shallow for side, y in anatomy.dome.items()},
+        cardiothoracic_ratio=anatomy.cardiothoracic_ratio + 0.25 * shallow,
+        twist=float(np.clip(stance.normal(0.0, 0.012 if portable else 0.006), -0.03, 0.03)),
+        scapula=float(stance.uniform(0.04, 0.10) if portable else stance.uniform(-0.02, 0.03)),
+    )

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from data_pipelines.phantom.canvas import fade, spline, times
-from data_pipelines.phantom.findings import Zone
+from data_pipelines.phantom.kinds import Zone
 from data_pipelines.phantom.opacities import ZONE_CENTRE, Effect
 from data_pipelines.phantom.skeleton import posterior_rib
 
@@ -20,7 +20,10 @@ def thickening(finding, canvas, anatomy, lungs, rng) -> Effect:
         v = 0.055 + 0.75 * depth * (1 + 0.18 * np.sin(7 * u + rng.uniform(0, 6)))
         v += 0.10 * np.maximum(0, u - 0.55)  # farther down along the wall
         inner = anatomy.place(side, u, v)
-        outer = anatomy.place(side, np.array([1.5, 1.5, -0.6]), np.array([0.0, -0.15, -0.15]))
+        out = side.sign * anatomy.half_width
+        outer = np.array(
+            [(out, inner[-1, 1]), (out, anatomy.apex - 0.05), (0, anatomy.apex - 0.05)]
+        )
     else:
         reach = 0.13 + 0.11 * finding.size
         centre = ZONE_CENTRE[finding.zone] + rng.uniform(-0.05, 0.02)

@@ -5,7 +5,7 @@ import numpy as np
 from data_pipelines.phantom import chest_wall, devices, infiltrates, opacities
 from data_pipelines.phantom.anatomy import Anatomy, Side
 from data_pipelines.phantom.canvas import Canvas
-from data_pipelines.phantom.findings import Finding, Kind
+from data_pipelines.phantom.kinds import Finding, Kind
 from data_pipelines.phantom.opacities import Effect
 from data_pipelines.phantom.thorax import mediastinum_band
 

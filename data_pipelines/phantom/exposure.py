@@ -1,10 +1,15 @@
-"""How a study was taken: the patient's pose, the window, noise, collimation and side marker."""
+"""How a study was taken: pose, window, scatter, noise, collimation and markers."""
 
 import dataclasses
+import enum
+import math
 
 import numpy as np
 
 from data_pipelines.phantom.canvas import Canvas
+from data_pipelines.phantom.clutter import Piece
+
+E_FOLD = 600  # attenuation that lets one ray in 2.718 through
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +26,15 @@ class Exposure:
       marker: "L", "R" or "" burnt in by the technologist, at its own side.
       marker_at: (x, y) in unit coordinates of the image.
       noise_seed: of the grain.
+      marker_size: height of the letters, in unit coordinates.
+      note: a word burnt in beside the marker, such as "AP".
+      scatter: scattered rays over direct ones, behind an average chest. A grid lowers it.
+      quantum: how much of the grain grows where few rays arrive, 0..1.
+      grid_lines: amplitude of the grid's shadow, in attenuation.
+      gamma: power of the grey curve.
+      sharpen: of the scanner's edge enhancement, 0..1; below 0 it blurs, by so many thousandths
+        of the side.
+      clutter: what lies on the picture and is no finding.
     """
 
     angle: float
@@ -36,12 +50,34 @@ class Exposure:
     marker: str
     marker_at: tuple[float, float]
     noise_seed: int
+    marker_size: float = 0.045
+    note: str = ""
+    scatter: float = 0.0
+    quantum: float = 0.0
+    grid_lines: float = 0.0
+    gamma: float = 1.0
+    sharpen: float = 0.0
+    clutter: tuple[Piece, ...] = ()
 
     def canvas(self, size: int) -> Canvas:
         return Canvas(size, self.angle, self.scale, self.shift)
 
 
-def sample_exposure(seed: int, patient: int, study: int, view: str) -> Exposure:
+class Scanner(enum.Enum):
+    """Whose pictures these are.
+
+    PLAIN has no scatter and even noise. CLINIC is one hospital's. ELSEWHERE is another's, for
+    tests under a shift of domain: coarser detectors, stronger noise, other windows.
+    """
+
+    PLAIN = "plain"
+    CLINIC = "clinic"
+    ELSEWHERE = "elsewhere"
+
+
+def sample_exposure(
+    seed: int, patient: int, study: int, view: str, scanner: Scanner = Scanner.PLAIN
+) -> Exposure:
     """The technique of one study; a portable (AP) one is less centred and has more noise."""
     rng = np.random.default_rng([seed, patient, study, 103])
     portable = view == "AP"
@@ -49,7 +85,7 @@ def sample_exposure(seed: int, patient: int, study: int, view: str) -> Exposure:
     marker = ("", "L", "R")[int(rng.choice(3, p=(0.25, 0.5, 0.25)))]
     x = rng.uniform(0.83, 0.89) if marker == "L" else rng.uniform(0.07, 0.12)
     borders = rng.uniform(0.01, 0.07, 4) * (rng.random(4) < (0.35 if portable else 0.15))
-    return Exposure(
+    plain = Exposure(
         angle=float(rng.normal(0, 0.022 * loose)),
         scale=float(rng.uniform(0.92, 1.13)),
         shift=(float(rng.normal(0, 0.017 * loose)), float(rng.normal(-0.005, 0.020 * loose))),
@@ -64,53 +100,46 @@ def sample_exposure(seed: int, patient: int, study: int, view: str) -> Exposure:
         marker_at=(float(x), float(rng.uniform(0.07, 0.16))),
         noise_seed=int(rng.integers(2**31)),
     )
+    if scanner is Scanner.PLAIN:
+        return plain
+    rng = np.random.default_rng([seed, patient, study, 131])
+    return (_clinic if scanner is Scanner.CLINIC else _elsewhere)(plain, portable, rng)
 
 
-def grain(exposure: Exposure, size: int) -> np.ndarray:
-    """Noise [size, size] int32 in attenuation; the sum of four bytes is near enough to a normal."""
-    rng = np.random.default_rng(exposure.noise_seed)
-    count = size * size
-    noise = np.frombuffer(rng.bytes(4 * count), np.uint8).reshape(4, size, size)
-    total = noise.sum(axis=0, dtype=np.int32) - 510  # standard deviation 147.8
-    # Averaging over larger pixels makes a small image's noise weaker, though less than physics
-    # would have it: real small images are sharpened.
-    level = exposure.grain * (size / 256) ** 0.5
-    return (total * round(256 * level / 147.8)) >> 8
+def _clinic(plain: Exposure, portable: bool, rng: np.random.Generator) -> Exposure:
+    """Portables are taken without a grid, and so with more scatter."""
+    scatter = float(rng.uniform(0.5, 1.1) if portable else rng.uniform(0.12, 0.45))
+    note = "" if rng.random() < 0.6 else "AP" if portable else ("PA", "ERECT")[int(rng.integers(2))]
+    return dataclasses.replace(
+        plain,
+        scale=float(plain.scale * rng.uniform(1.03, 1.14)),
+        scatter=scatter,
+        centre=float(rng.uniform(1250, 1800) - 0.85 * E_FOLD * math.log1p(scatter)),
+        width=float(rng.uniform(300, 540) / (1 + 0.3 * scatter)),
+        black=int(rng.integers(0, 35)),
+        white=int(rng.integers(200, 256)),
+        grain=float(rng.uniform(8, 30) * (1.4 if portable else 1.0)),
+        quantum=float(rng.uniform(0.5, 1.0)),
+        gamma=float(rng.uniform(0.8, 1.3)),
+        sharpen=float(max(0.0, rng.uniform(-0.4, 1.0))),
+        marker_size=float(rng.uniform(0.026, 0.05)),
+        note=note,
+    )
 
 
-def develop(exposure: Exposure, attenuation: np.ndarray) -> np.ndarray:
-    """Attenuation [h, w] int32 -> grey levels [h, w] uint8, with border and marker."""
-    size = attenuation.shape[0]
-    ramp = (np.arange(size) * 2 - size) * 128 // size
-    x, y = exposure.tilt
-    total = attenuation + ((ramp * x)[None, :] >> 8) + ((ramp * y)[:, None] >> 8)
-    total += grain(exposure, size)
-    levels = np.arange(4096, dtype=np.float64)
-    curve = 1 / (1 + np.exp(-(levels - exposure.centre) / exposure.width))
-    floor = 1 / (1 + np.exp(exposure.centre / exposure.width))
-    curve = (curve - floor) / (1 - floor)
-    table = np.rint(exposure.black + (exposure.white - exposure.black) * curve).astype(np.uint8)
-    pixels = table[np.clip(total, 0, 4095)]
-    if exposure.marker:
-        pixels = np.maximum(pixels, _stamp(exposure, size))
-    left, top, right, bottom = (round(b * size) for b in exposure.border)
-    pixels[:top], pixels[size - bottom :] = 0, 0
-    pixels[:, :left], pixels[:, size - right :] = 0, 0
-    return pixels
-
-
-# Strokes of the letters, (x, y) in letter heights. OpenCV's own letters change with its version.
-_LETTERS = {
-    "L": (((0.0, 0.0), (0.0, 1.0), (0.55, 1.0)),),
-    "R": (
-        ((0.0, 1.0), (0.0, 0.0), (0.4, 0.0), (0.58, 0.12), (0.58, 0.4), (0.4, 0.52), (0.0, 0.52)),
-        ((0.3, 0.52), (0.6, 1.0)),
-    ),
-}
-
-
-def _stamp(exposure: Exposure, size: int) -> np.ndarray:
-    """Coverage of the side marker, which lies on the plate and does not turn with the patient."""
-    corner = np.asarray(exposure.marker_at) - (0.5, 0.045)
-    strokes = [corner + 0.045 * np.array(line) for line in _LETTERS[exposure.marker]]
-    return Canvas(size).stroke(strokes, 0.007)
+def _elsewhere(plain: Exposure, portable: bool, rng: np.random.Generator) -> Exposure:
+    """Another maker's detector: blurred, noisy, its grid seen, windows and gamma of its own."""
+    near = _clinic(plain, portable, rng)
+    return dataclasses.replace(
+        near,
+        scatter=near.scatter * 1.6,
+        centre=near.centre + float(rng.uniform(-420, -120)),
+        width=near.width * float(rng.uniform(1.3, 1.9)),
+        black=int(rng.integers(20, 70)),
+        white=int(rng.integers(170, 225)),
+        grain=near.grain * float(rng.uniform(2.0, 3.5)),
+        grid_lines=float(rng.uniform(0, 60)),
+        gamma=float(rng.uniform(1.3, 2.0)),
+        sharpen=float(rng.uniform(-5.0, -2.0)),
+        marker_size=float(rng.uniform(0.05, 0.07)),
+    )

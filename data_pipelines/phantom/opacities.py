@@ -6,7 +6,7 @@ import numpy as np
 
 from data_pipelines.phantom.anatomy import Side
 from data_pipelines.phantom.canvas import fade, firm, spline, times
-from data_pipelines.phantom.findings import Zone
+from data_pipelines.phantom.kinds import Zone
 
 ZONE_CENTRE = {Zone.UPPER: 0.27, Zone.MID: 0.54, Zone.LOWER: 0.80}
 

@@ -4,11 +4,14 @@ import dataclasses
 
 import numpy as np
 
-from data_pipelines.phantom.anatomy import Anatomy
+from data_pipelines.phantom import lifelike as layers
+from data_pipelines.phantom.anatomy import Anatomy, Detail
 from data_pipelines.phantom.canvas import fade, times
+from data_pipelines.phantom.clutter import clutter_layer
+from data_pipelines.phantom.detector import develop, veil
 from data_pipelines.phantom.effects import effect_of, enlargement, widening
-from data_pipelines.phantom.exposure import Exposure, develop
-from data_pipelines.phantom.findings import Finding
+from data_pipelines.phantom.exposure import Exposure
+from data_pipelines.phantom.kinds import Finding
 from data_pipelines.phantom.skeleton import skeleton
 from data_pipelines.phantom.thorax import (
     SIDES,
@@ -79,7 +82,11 @@ def render(
     depth = np.maximum(115 + fade(depth, 140 / 255), free)
     air = times(chest - mottle, depth)
 
-    attenuation = soft_tissue(canvas, anatomy)
+    lifelike = anatomy.detail is Detail.LIFELIKE
+    attenuation = (layers.body if lifelike else soft_tissue)(canvas, anatomy)
+    scattered = None
+    if exposure.scatter:
+        scattered = veil(exposure, canvas, attenuation - weighted(_AIR, fade(chest, 0.75)))
     great_vessels = mediastinum(canvas, anatomy, widening(findings))
     heart = canvas.blur(canvas.fill(anatomy.heart(enlargement(findings))), 0.005)
     air = times(air, 255 - fade(great_vessels, 0.90))
@@ -88,21 +95,26 @@ def render(
         if effect.water is not None:
             air = times(air, 255 - effect.water)
 
-    markings = times(vessels(canvas, anatomy), times(air, 255 - free))
+    tree = (layers.vessels if lifelike else vessels)(canvas, anatomy)
+    markings = times(tree, times(air, 255 - free))
     attenuation -= weighted(_AIR, air)
-    attenuation += weighted(350, markings)
+    attenuation += weighted(480 if lifelike else 350, markings)
     attenuation += weighted(230, great_vessels)
     attenuation -= weighted(330, airway(canvas, anatomy))
-    if anatomy.bubble:
+    if lifelike:
+        attenuation -= layers.gas(canvas, anatomy)
+    elif anatomy.bubble:
         attenuation -= weighted(520, gastric_bubble(canvas, anatomy))
     attenuation += skeleton(canvas, anatomy, air)
+    if exposure.clutter:
+        attenuation += clutter_layer(canvas, anatomy, exposure.clutter)
     for effect in effects:
         if effect.added is not None:
             attenuation += effect.added
     masks = [(i, region > _VISIBLE) for i, e in enumerate(effects) for region in e.regions]
     seen = [(i, mask) for i, mask in masks if mask.any()]
     return Rendering(
-        pixels=develop(exposure, attenuation),
+        pixels=develop(exposure, attenuation, scattered),
         masks=np.array([m for _, m in seen], bool).reshape(-1, size, size),
         finding_of_mask=np.array([i for i, _ in seen], np.int32),
     )

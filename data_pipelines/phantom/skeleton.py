@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from data_pipelines.phantom.anatomy import Anatomy, Side
+from data_pipelines.phantom import girdle
+from data_pipelines.phantom.anatomy import Anatomy, Detail, Side
 from data_pipelines.phantom.canvas import Canvas, spline
 from data_pipelines.phantom.thorax import SIDES, weighted
 
@@ -12,14 +13,21 @@ def skeleton(canvas: Canvas, anatomy: Anatomy, air: np.ndarray) -> np.ndarray:
 
     Ribs show less over what has no air [h, w]: there, scattered rays take their contrast.
     """
-    posterior, anterior, edges = _ribs(anatomy)
-    bone = weighted(215, canvas.blur(canvas.fill(*posterior), 0.0025))
-    bone += weighted(120, canvas.blur(canvas.fill(*anterior), 0.004))
-    bone += weighted(120, canvas.blur(canvas.stroke(edges, 0.0035), 0.0012))
+    if anatomy.detail is Detail.LIFELIKE:
+        bone = _rib_layer(canvas, anatomy, (185, 170, 190)) * (
+            36 + (air >> 1) + (air >> 2).astype(np.int32)
+        )
+        return (bone >> 8) + girdle.spine(canvas, anatomy) + girdle.shoulders(canvas, anatomy)
+    bone = _rib_layer(canvas, anatomy, (215, 120, 120))
     bone = (bone * (96 + (air >> 1) + (air >> 3).astype(np.int32))) >> 8
-    bone += _spine(canvas)
-    bone += _girdle(canvas, anatomy)
-    return bone
+    return bone + _spine(canvas) + _girdle(canvas, anatomy)
+
+
+def _rib_layer(canvas: Canvas, anatomy: Anatomy, weights: tuple[int, int, int]) -> np.ndarray:
+    posterior, anterior, edges = _ribs(anatomy)
+    bone = weighted(weights[0], canvas.blur(canvas.fill(*posterior), 0.0025))
+    bone += weighted(weights[1], canvas.blur(canvas.fill(*anterior), 0.004))
+    return bone + weighted(weights[2], canvas.blur(canvas.stroke(edges, 0.0035), 0.0012))
 
 
 def posterior_rib(anatomy: Anatomy, side: Side, index: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from data_pipelines.phantom.canvas import Canvas, spline, times
 SIDES = (Side.RIGHT, Side.LEFT)
 
 
-def _mirrored(half: list[tuple[float, float]]) -> np.ndarray:
+def mirrored(half: list[tuple[float, float]]) -> np.ndarray:
     """A closed outline from its half on the image's right, top to bottom."""
     right = np.asarray(half)
     return np.concatenate([right, right[::-1] * (-1, 1)])
@@ -22,7 +22,7 @@ def weighted(weight: int, layer: np.ndarray) -> np.ndarray:
 def soft_tissue(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     """Attenuation [h, w] int32 of the body as if it had no lungs: trunk, neck, arms, breasts."""
     edge, neck, slope = anatomy.half_width + anatomy.wall, anatomy.neck, anatomy.shoulder
-    trunk = _mirrored(
+    trunk = mirrored(
         [(neck * 0.95, -0.3), (neck, -0.01), (neck * 1.5, 0.045), (0.27, 0.05 + slope * 0.45)]
         + [(0.42, 0.06 + slope), (0.455, 0.16 + slope), (edge + 0.005, 0.36), (edge, 0.55)]
         + [(edge + 0.012, 0.8), (edge + 0.02, 1.4)]
@@ -38,11 +38,12 @@ def soft_tissue(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     abdomen = np.concatenate([abdomen, [(0.7, 0.9), (0.7, 1.4), (-0.7, 1.4), (-0.7, 0.9)]])
     tissue += weighted(360, times(canvas.soft_fill(0.03, abdomen), sharp))
     if anatomy.breast:
-        tissue += weighted(400, _breasts(canvas, anatomy))
+        tissue += weighted(400, breasts(canvas, anatomy))
     return (tissue * round(256 * anatomy.thickness)) >> 8
 
 
-def _breasts(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
+def breasts(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
+    """Coverage of the breasts, dense at their lower border."""
     r, x = anatomy.breast, anatomy.half_width * 0.70
     y = anatomy.dome[Side.RIGHT] - 0.72 * r
     t = np.linspace(0, 2 * np.pi, 28, endpoint=False)
@@ -59,34 +60,28 @@ def lungs(canvas: Canvas, anatomy: Anatomy) -> dict[Side, np.ndarray]:
 
 def mediastinum(canvas: Canvas, anatomy: Anatomy, widening: float = 0.0) -> np.ndarray:
     """Coverage of the great vessels, without the heart; `widening` is a fraction of their width."""
-    outline = _vessel_border(anatomy)
-    if widening:
-        outline = outline * np.stack([_widened(outline[:, 1], widening), 1 + 0 * outline[:, 1]], 1)
-    return canvas.blur(canvas.fill(spline(outline, 5)), 0.005)
+    return canvas.blur(canvas.fill(_great_vessels(anatomy, widening)), 0.005)
 
 
 def mediastinum_band(canvas: Canvas, anatomy: Anatomy, widening: float) -> np.ndarray:
     """Coverage of that part of the widened great vessels that is wider than in health."""
-    y = np.linspace(anatomy.apex - 0.02, anatomy.hilum + 0.07, 24)
-    border = _vessel_border(anatomy)
-    left, right = border[border[:, 0] > 0], border[border[:, 0] < 0][::-1]
-    k = _widened(y, widening)
-    sides = [np.stack([k * np.interp(y, half[:, 1], half[:, 0]), y], 1) for half in (left, right)]
-    return canvas.fill(np.concatenate([sides[0], sides[1][::-1]]))
+    outline = _great_vessels(anatomy, widening)
+    return canvas.fill(outline[(outline[:, 1] > _WIDENED[0]) & (outline[:, 1] < _WIDENED[-1])])
 
 
-def _widened(y: np.ndarray, widening: float) -> np.ndarray:
-    """Factor on the mediastinum's half width: most at the aortic arch, none at neck and hila."""
-    return 1 + widening * np.interp(y, (0.05, 0.19, 0.33, 0.50), (0.0, 1.0, 1.0, 0.0))
+_WIDENED = (0.06, 0.19, 0.33, 0.50)  # heights: most at the aortic arch, none at neck and hila
 
 
-def _vessel_border(anatomy: Anatomy) -> np.ndarray:
+def _great_vessels(anatomy: Anatomy, widening: float) -> np.ndarray:
+    """Closed outline [n, 2] of aorta, caval vein and what lies between."""
     h, k = anatomy.hilum, anatomy.tortuosity
     left = [(0.05, -0.05), (0.045, 0.12), (0.052, 0.2), (0.074 + k, 0.27), (0.082 + k, 0.31)]
     left += [(0.073, 0.355), (0.083, h - 0.02), (0.09, h + 0.05), (0.06, h + 0.2), (0.03, 0.76)]
     right = [(-0.03, 0.76), (-0.05, h + 0.2), (-0.066, h + 0.05), (-0.066, h), (-0.062, 0.32)]
     right += [(-0.06, 0.2), (-0.05, 0.12), (-0.05, -0.05)]
-    return np.array(left + right)
+    outline = spline(np.array(left + right), 5)
+    outline[:, 0] *= 1 + widening * np.interp(outline[:, 1], _WIDENED, (0, 1, 1, 0))
+    return outline
 
 
 def airway(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:

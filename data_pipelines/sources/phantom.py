@@ -9,8 +9,17 @@ import numpy as np
 
 from data_pipelines.phantom import VERSION
 from data_pipelines.phantom.anatomy import sample_anatomy
+from data_pipelines.phantom.clutter import sample_clutter
 from data_pipelines.phantom.exposure import sample_exposure
-from data_pipelines.phantom.findings import DIFFICULTY, LABEL_OF, Finding, draw_findings
+from data_pipelines.phantom.findings import (
+    DIFFICULTY,
+    LABEL_OF,
+    Finding,
+    Shift,
+    difficulty,
+    draw_findings,
+    open_labels,
+)
 from data_pipelines.phantom.grammar import Report, write_report
 from data_pipelines.phantom.prompts import PROMPTS
 from data_pipelines.phantom.renderer import MAX_SIZE, MIN_SIZE, Rendering, render
@@ -28,16 +37,20 @@ class PhantomSource:
     """Synthetic patients with exact truth. Implements records.Source; nothing in it is a person.
 
     Attributes:
-      config: "easy" (six large findings) or "default" (all, smaller, with company).
+      config: "easy" (six large findings, nothing else), "default" (all 13 labels, smaller, in
+        company, as a clinic takes them) or "hard" (smaller still, with mimics, clutter and a
+        shortcut that the test split lacks).
       patients: how many; each has one or two studies of one image.
       size: side of the square images, 64..1024.
       seed: other seeds are other patients.
+      shift: in what the test split differs from training: "none", "scanner", "author", "labels".
     """
 
     config: str = "easy"
     patients: int = 1000
     size: int = 256
     seed: int = 0
+    shift: str = "none"
 
     name = "phantom_cxr"
     shareable = True
@@ -49,6 +62,10 @@ class PhantomSource:
         if self.config not in DIFFICULTY:
             choices = ", ".join(DIFFICULTY)
             raise BadInput("phantom_config", f"config={self.config!r}: choose one of {choices}")
+        if self.shift not in (choices := [shift.value for shift in Shift]):
+            raise BadInput(
+                "phantom_shift", f"shift={self.shift!r}: choose one of {', '.join(choices)}"
+            )
         if not MIN_SIZE <= self.size <= MAX_SIZE:
             raise BadInput(
                 "phantom_size", f"size={self.size}: choose one within {MIN_SIZE}..{MAX_SIZE}"
@@ -60,7 +77,8 @@ class PhantomSource:
 
     @property
     def version(self) -> str:
-        return f"{VERSION}-synthetic-{self.config}-{self.size}px-seed{self.seed}"
+        shifted = "" if self.shift == "none" else f"-{self.shift}-shift"
+        return f"{VERSION}-synthetic-{self.config}-{self.size}px-seed{self.seed}{shifted}"
 
     @property
     def split_rule(self) -> str:
@@ -88,14 +106,18 @@ class PhantomSource:
         """View, findings and report of a study, without drawing it."""
         rng = np.random.default_rng([self.seed, patient, study, 107])
         view = "AP" if rng.random() < _PORTABLE else "PA"
-        findings = draw_findings(self.config, view, rng)
+        split = _split(self.seed, patient)
+        findings = draw_findings(self.config, view, rng, split, Shift(self.shift))
         words = np.random.default_rng([self.seed, patient, study, 109])
         return view, findings, write_report(self.config, findings, words)
 
     def draw(self, patient: int, study: int, view: str, findings: tuple[Finding, ...]) -> Rendering:
         """The picture of a study; `findings` may be other than its own, for comparison."""
-        anatomy = sample_anatomy(self.seed, patient, view)
-        exposure = sample_exposure(self.seed, patient, study, view)
+        own = difficulty(self.config, _split(self.seed, patient), Shift(self.shift))
+        anatomy = sample_anatomy(self.seed, patient, view, study, own.detail)
+        exposure = sample_exposure(self.seed, patient, study, view, own.scanner)
+        pieces = sample_clutter(own.clutter, self.seed, patient, study, view)
+        exposure = dataclasses.replace(exposure, clutter=pieces)
         return render(anatomy, findings, exposure, self.size)
 
     def prompts(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
@@ -127,6 +149,8 @@ def _study(
     labels = np.full(len(CHEXPERT_LABELS), Label.MISSING, np.int8)
     for kind in DIFFICULTY[config].prevalence:
         labels[number[LABEL_OF[kind]]] = Label.NEGATIVE
+    for label in open_labels(findings):
+        labels[number[label]] = Label.MISSING
     for finding in findings:
         labels[number[finding.label]] = Label.POSITIVE
     labels[number["No Finding"]] = Label.NEGATIVE if findings else Label.POSITIVE
