@@ -10,7 +10,7 @@ def get_config(arg: str = "") -> ConfigDict:
     del arg
     config = ConfigDict()
     config.seed = 0
-    config.objective = "place"  # place | clip
+    config.objective = "place"  # place | clip | siglip | convirt
 
     config.data = ConfigDict()
     config.data.dir = ""  # a folder that `place prepare` wrote
@@ -25,6 +25,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.dtype = "float32"  # of the towers' products: float32 | bfloat16 | float64
     config.model.param_dtype = "float32"
     config.model.remat = "none"  # none | dots | full
+    config.model.logits = "scale"  # scale | scale_and_bias: what siglip learns besides
 
     config.model.image = ConfigDict()
     config.model.image.stem = "patch"  # patch: one linear map | conv: 4x4 patchify, then 3x3 / 2
@@ -69,6 +70,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.tau_m = 0.1  # temperature of the match over queries; to 0 it is the maximum
     config.loss.sentence_block = 512  # sentences scored at once, so that B x Q x B x S never is
     config.loss.attention_diversity = 0.0  # weight of the overlap between queries' attention
+    config.loss.convirt_temperature = 0.1
+    config.loss.convirt_image_weight = 0.75  # of finding an image's report; the rest, its image
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 1e-4

@@ -15,10 +15,11 @@ from typing import Any
 from ml_collections import ConfigDict
 
 _CHOICES = {
-    "objective": ("place", "clip"),
+    "objective": ("place", "clip", "siglip", "convirt"),
     "model.dtype": ("float32", "bfloat16", "float64"),
     "model.param_dtype": ("float32", "float64"),
     "model.remat": ("none", "dots", "full"),
+    "model.logits": ("scale", "scale_and_bias"),
     "model.image.stem": ("patch", "conv"),
     "model.text.context": ("sentence", "report"),
     "model.observation.query_init": ("orthogonal", "normal"),
@@ -174,6 +175,11 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
     for key in ("loss.tau_m", "optimizer.learning_rate", "optimizer.clip_norm"):
         if given[key] <= 0:
             raise ConfigError(f"config key {key}={given[key]}: above 0")
+    if given["objective"] == "siglip" and given["model.logits"] != "scale_and_bias":
+        raise ConfigError(
+            f"objective=siglip with model.logits={given['model.logits']}: it learns a bias too, "
+            "set model.logits=scale_and_bias"
+        )
     if not 0 < given["model.correlation.mask_ratio"] < 1:
         raise ConfigError(
             f"config key model.correlation.mask_ratio={given['model.correlation.mask_ratio']}: "

@@ -28,6 +28,7 @@ class Outputs:
       hidden_patches: [B, N] bool, patches that the encoder did not see when it made
         correlation_factors; None likewise.
       logit_scales: objective name -> scalar, already exponentiated and clamped.
+      logit_biases: objective name -> scalar that is added to its logits.
     """
 
     image_embedding: Array | None = None
@@ -40,3 +41,4 @@ class Outputs:
     correlation_factors: Array | None = None
     hidden_patches: Array | None = None
     logit_scales: dict[str, Array] = dataclasses.field(default_factory=dict)
+    logit_biases: dict[str, Array] = dataclasses.field(default_factory=dict)

@@ -64,6 +64,7 @@ def test_overrides_take_the_type_of_the_key():
         ("phantom_demo", ["data.max_tokens=2"], ["max_tokens=2", "at least 3"]),
         ("phantom_demo", ["data.crop_size=113"], ["113", "16", "112"]),
         ("phantom_demo", ["objective=simclr"], ["simclr", "clip"]),
+        ("phantom_demo", ["objective=siglip"], ["siglip", "model.logits=scale_and_bias"]),
         ("phantom_demo", ["model.correlation.mask_ratio=1.0"], ["mask_ratio=1.0"]),
     ],
 )

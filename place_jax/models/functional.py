@@ -91,6 +91,7 @@ class Model:
             correlation_factors=factors,
             hidden_patches=hidden,
             logit_scales=place.logit_scale(),
+            logit_biases=place.logit_bias(),
         )
 
     def encode_images(self, params: Params, model_state: Params, image: Array) -> Outputs:

@@ -10,7 +10,14 @@ from place_jax.models.correlation_decoder import CorrelationDecoder
 from place_jax.models.hiding import draw_hiding
 from place_jax.models.layers import Numerics, Remat, at_least_float32, option
 from place_jax.models.observation_extractor import ObservationExtractor
-from place_jax.models.projection import LogitScales, Projection
+from place_jax.models.projection import (
+    LOGIT_SCALE_INIT,
+    SIGLIP_BIAS_INIT,
+    SIGLIP_SCALE_INIT,
+    LogitBiases,
+    LogitScales,
+    Projection,
+)
 from place_jax.models.vision_transformer import VisionTransformer
 
 
@@ -39,7 +46,12 @@ class Place(nnx.Module):
         )
         self.report_projection = Projection(text.width, joint, numerics, rngs=rngs)
         self.t_por_projection = Projection(text.width, joint, numerics, rngs=rngs)
-        self.logit_scale = LogitScales(("instance", "pathological"), numerics)
+        scales = {"instance": LOGIT_SCALE_INIT, "pathological": LOGIT_SCALE_INIT}
+        biases = {}
+        if config.get("logits", "scale") == "scale_and_bias":
+            scales["siglip"], biases["siglip"] = SIGLIP_SCALE_INIT, SIGLIP_BIAS_INIT
+        self.logit_scale = LogitScales(scales, numerics)
+        self.logit_bias = LogitBiases(biases, numerics)
 
     def image_features(self, image: Array) -> dict[str, Array]:
         """Of normalised pixels [B, H, W, 1], before projection.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from place_jax.models.layers import Numerics, at_least_float32, linear, unit_nor
 
 LOGIT_SCALE_INIT = 1 / 0.07  # of CLIP (arXiv 2103.00020, 2.5), as is the upper limit
 LOGIT_SCALE_LIMITS = (1.0, 100.0)
+SIGLIP_SCALE_INIT, SIGLIP_BIAS_INIT = 10.0, -10.0  # arXiv 2303.15343, 3.2
 
 
 class Projection(nnx.Module):
@@ -69,13 +71,16 @@ def standardisation(x: Array, weight: Array, shift_shape: tuple[int, ...]) -> tu
 
 
 class LogitScales(nnx.Module):
-    """One learned logit scale per contrastive objective, stored as its logarithm."""
+    """One learned logit scale per contrastive objective, stored as its logarithm.
 
-    def __init__(self, names: tuple[str, ...], numerics: Numerics):
-        self.names = names
-        for name in names:
-            start = jnp.full((), math.log(LOGIT_SCALE_INIT), numerics.param_dtype)
-            setattr(self, name, nnx.Param(start))
+    `starts` has the scale that each begins at.
+    """
+
+    def __init__(self, starts: Mapping[str, float], numerics: Numerics):
+        self.names = tuple(starts)
+        for name, start in starts.items():
+            value = jnp.full((), math.log(start), numerics.param_dtype)
+            setattr(self, name, nnx.Param(value))
 
     def __call__(self) -> dict[str, Array]:
         """Name -> scalar within LOGIT_SCALE_LIMITS."""
@@ -84,6 +89,19 @@ class LogitScales(nnx.Module):
             name: jnp.exp(clamp(at_least_float32(getattr(self, name)[...]), low, high))
             for name in self.names
         }
+
+
+class LogitBiases(nnx.Module):
+    """One learned number per objective that adds one to its logits; `starts` is where it begins."""
+
+    def __init__(self, starts: Mapping[str, float], numerics: Numerics):
+        self.names = tuple(starts)
+        for name, start in starts.items():
+            setattr(self, name, nnx.Param(jnp.full((), start, numerics.param_dtype)))
+
+    def __call__(self) -> dict[str, Array]:
+        """Name -> scalar."""
+        return {name: at_least_float32(getattr(self, name)[...]) for name in self.names}
 
 
 @jax.custom_vjp

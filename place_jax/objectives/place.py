@@ -43,8 +43,8 @@ def place_loss(
         metrics["v_por/attention_overlap"] = overlap
         if weights.attention_diversity > 0:
             loss += weights.attention_diversity * overlap
-    for name, scale in outputs.logit_scales.items():
-        metrics[f"logit_scale/{name}"] = scale
+    for name in ("instance", "pathological"):
+        metrics[f"logit_scale/{name}"] = outputs.logit_scales[name]
     return loss, {"loss": loss} | metrics
 
 

@@ -25,7 +25,7 @@ DEFAULT_RULES: tuple[tuple[str, Rule], ...] = (
     (r"blocks/.*(query|key|value|up)/kernel$", Rule.COLUMNS),
     (r"blocks/.*(out|down)/kernel$", Rule.ROWS),
     (r"blocks/.*(query|key|value|up)/bias$", Rule.COLUMNS),
-    (r"logit_scale/", Rule.REPLICATED),
+    (r"logit_(scale|bias)/", Rule.REPLICATED),
     (r".*", Rule.LARGEST_FSDP),
 )
 

@@ -66,7 +66,9 @@ def outputs(
         logit_scales={
             "instance": np.asarray(scale, dtype),
             "pathological": np.asarray(scale, dtype),
+            "siglip": np.asarray(scale, dtype),
         },
+        logit_biases={"siglip": np.asarray(-2.0, dtype)},
     )
 
 
@@ -84,10 +86,13 @@ def split(all_outputs):
     """Outputs -> (the arrays that gradients are taken of, a function back to Outputs)."""
     arrays = {name: getattr(all_outputs, name) for name in FLOATS}
     arrays["scales"] = dict(all_outputs.logit_scales)
+    arrays["biases"] = dict(all_outputs.logit_biases)
 
     def join(arrays):
         rest = {name: arrays[name] for name in FLOATS}
-        return dataclasses.replace(all_outputs, logit_scales=arrays["scales"], **rest)
+        return dataclasses.replace(
+            all_outputs, logit_scales=arrays["scales"], logit_biases=arrays["biases"], **rest
+        )
 
     return arrays, join
 
@@ -97,7 +102,8 @@ def take(tree_outputs, tree_batch, rows):
     fields = {
         field.name: getattr(tree_outputs, field.name)[rows]
         for field in dataclasses.fields(tree_outputs)
-        if field.name != "logit_scales" and getattr(tree_outputs, field.name) is not None
+        if field.name not in ("logit_scales", "logit_biases")
+        and getattr(tree_outputs, field.name) is not None
     }
     return (
         dataclasses.replace(tree_outputs, **fields),

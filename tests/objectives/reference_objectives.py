@@ -41,6 +41,29 @@ def clip(image, report, example_mask, scale):
     return loss, top1
 
 
+def siglip(image, report, example_mask, scale, bias):
+    keep = np.flatnonzero(example_mask)
+    loss = 0.0
+    for i in keep:
+        for j in keep:
+            logit = scale * float(np.dot(np.float64(image[i]), np.float64(report[j]))) + bias
+            loss += math.log1p(math.exp(-logit if i == j else logit)) / len(keep)
+    return loss
+
+
+def convirt(image, report, example_mask, temperature, image_weight):
+    keep = np.flatnonzero(example_mask)
+    loss = 0.0
+    for i in keep:
+        products = {j: np.float64(image[i]) @ np.float64(report[j]) / temperature for j in keep}
+        loss += image_weight * (_log_sum_exp(list(products.values())) - products[i]) / len(keep)
+        products = {j: np.float64(image[j]) @ np.float64(report[i]) / temperature for j in keep}
+        loss += (
+            (1 - image_weight) * (_log_sum_exp(list(products.values())) - products[i]) / len(keep)
+        )
+    return loss
+
+
 def pathological(v_por, t_por, statement, sentence_mask, example_mask, tau_m, scale):
     """(loss, floor, top-1) by going through the sentences that exist, one by one."""
     sentences = [

@@ -11,8 +11,10 @@ from place_jax.objectives import get
 BATCH = cases.batch((2, 4, 3, 1, 0, 4, 2, 1) * 2, masked=(5, 15))
 
 
-@pytest.mark.parametrize("block", [8, 512])
-@pytest.mark.parametrize("name", ["place", "clip"])
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [("place", 8), ("place", 512), ("clip", 512), ("siglip", 512), ("convirt", 512)],
+)
 def test_eight_devices_equal_one(name, block):
     config = cases.config(sentence_block=block)
     outputs = cases.outputs(16)

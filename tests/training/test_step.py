@@ -139,6 +139,30 @@ def test_the_correlation_pass_draws_anew_at_every_step(tiny_run):
     assert float(first["correlation/loss"]) != float(second["correlation/loss"])
 
 
+@pytest.mark.parametrize("objective", ["clip", "siglip", "convirt"])
+def test_every_baseline_makes_a_step(step_config, objective):
+    """Traced only, which takes no time: shapes and names are what can go wrong here."""
+    from data_pipelines.records import batch_fields
+    from place_jax import objectives
+    from place_jax.models.functional import Model
+    from place_jax.training.optimizer import make_optimizer
+    from place_jax.training.step import make_state, make_train_step
+
+    logits = "scale_and_bias" if objective == "siglip" else "scale"
+    config = step_config({"objective": objective, "model.logits": logits})
+    model = Model.from_config(config.model, image_size=32, vocab_size=50)
+    tx = make_optimizer(config)
+    state = jax.eval_shape(lambda: make_state(model, tx, config, jax.random.key(0)))
+    fields = batch_fields(16, 32, 20, 4)
+    batch = {name: jax.ShapeDtypeStruct(*field) for name, field in fields.items()}
+    new, metrics = jax.eval_shape(
+        make_train_step(model, tx, objectives.get(objective), config), state, batch
+    )
+    assert jax.tree.structure(new) == jax.tree.structure(state)
+    assert {"loss", f"{objective}/loss", "gradient_norm"} <= set(metrics)
+    assert ("siglip" in state.params["logit_scale"]) == (objective == "siglip")
+
+
 def test_training_step_and_models_import_without_tensorflow():
     code = (
         "import sys\n"
