@@ -1,8 +1,4 @@
-"""The words of PhantomCXR's reports. Slots: {side} left|right, {zone} upper|mid|lower, {grade},
-{number} two|three|multiple.
-
-`common` phrasings are used by every config; `wider` ones by the default config only.
-"""
+"""The words of the easy config. Slots: {side} left|right, {zone} upper|mid|lower, {grade}."""
 
 import dataclasses
 
@@ -19,7 +15,6 @@ class Phrases:
     Attributes:
       present: in the findings. impression: in the impression. hedged: with doubt, in either.
       bilateral, bilateral_impression: instead, where both sides are meant.
-      several, several_impression: instead, where there is more than one on a side.
       absent: that it is not there.
       grades: the words of {grade}, from least to most.
     """
@@ -30,12 +25,10 @@ class Phrases:
     hedged: tuple[str, ...] = ()
     bilateral: tuple[str, ...] = ()
     bilateral_impression: tuple[str, ...] = ()
-    several: tuple[str, ...] = ()
-    several_impression: tuple[str, ...] = ()
     grades: tuple[str, str, str] = GRADES
 
 
-COMMON = {
+PHRASES = {
     Kind.CARDIOMEGALY: Phrases(
         present=(
             "the heart is enlarged",
@@ -133,121 +126,6 @@ COMMON = {
     ),
 }
 
-WIDER = {
-    Kind.CARDIOMEGALY: Phrases(
-        present=(
-            "the heart is {grade}ly enlarged",
-            "cardiac size is increased",
-            "the cardiac contour is widened in keeping with {grade} cardiomegaly",
-            "the cardiothoracic ratio is increased",
-        ),
-        impression=("the heart is enlarged", "increased cardiac size"),
-        hedged=("the heart size is at the upper limit of normal or slightly enlarged",),
-        absent=("the cardiac contour is within normal limits", "heart size is not increased"),
-    ),
-    Kind.EDEMA: Phrases(
-        present=(
-            "interstitial markings are increased in keeping with {grade} pulmonary edema",
-            "there is {grade} pulmonary vascular congestion with edema",
-            "hazy perihilar opacities and septal lines suggest {grade} edema",
-        ),
-        impression=("{grade} vascular congestion and edema", "fluid overload with {grade} edema"),
-        hedged=("possible {grade} pulmonary edema",),
-        absent=("no evidence of vascular congestion", "the interstitial markings are normal"),
-    ),
-    Kind.CONSOLIDATION: Phrases(
-        present=(
-            "a {grade} area of dense opacity with air bronchograms occupies the {side} {zone} lung",
-            "{grade} focal opacity is identified in the {zone} portion of the {side} lung",
-            "consolidation has developed in the {side} {zone} zone",
-        ),
-        impression=("{grade} {side} {zone} zone consolidation", "focal {side} lung consolidation"),
-        hedged=("possible {side} {zone} zone consolidation",),
-        absent=("no focal airspace disease", "the lungs are free of consolidation"),
-        grades=SIZES,
-    ),
-    Kind.ATELECTASIS: Phrases(
-        present=(
-            "there is {grade} atelectasis in the {side} {zone} zone",
-            "linear opacities in the {side} {zone} lung are consistent with {grade} atelectasis",
-            "plate like atelectasis is present in the {zone} zone of the {side} lung",
-            "bands of {grade} atelectasis are seen in the {side} {zone} zone",
-            "{side} {zone} zone volume loss with linear opacity suggests atelectasis",
-        ),
-        impression=("{grade} {side} {zone} zone atelectasis", "{side} atelectasis", "atelectasis"),
-        hedged=(
-            "linear {side} {zone} zone opacity may represent atelectasis",
-            "possible {side} {zone} zone atelectasis",
-        ),
-        absent=("there is no atelectasis", "no atelectasis", "lung volumes are preserved"),
-    ),
-    Kind.PNEUMOTHORAX: Phrases(
-        present=(
-            "a {grade} {side} apical pneumothorax is identified",
-            "the {side} pleural line is displaced by a {grade} pneumothorax",
-            "lung markings are absent along the {side} chest wall because of a pneumothorax",
-        ),
-        impression=("pneumothorax on the {side}, {grade} in size",),
-        hedged=("possible {side} pneumothorax",),
-        absent=("no evidence of pneumothorax", "neither lung shows a pneumothorax"),
-        grades=SIZES,
-    ),
-    Kind.EFFUSION: Phrases(
-        present=(
-            "the {side} costophrenic angle is blunted by a {grade} pleural effusion",
-            "{grade} {side} pleural fluid is seen",
-            "a {side} pleural effusion layers at the base, {grade} in amount",
-        ),
-        impression=("{grade} amount of {side} pleural fluid",),
-        hedged=("possible {side} pleural effusion",),
-        bilateral=(
-            "both costophrenic angles are blunted by {grade} pleural effusions",
-            "{grade} pleural fluid is seen on both sides",
-        ),
-        bilateral_impression=("{grade} bilateral pleural effusions",),
-        absent=("the costophrenic angles are sharp", "no pleural fluid is identified"),
-        grades=SIZES,
-    ),
-    Kind.LESION: Phrases(
-        present=(
-            "there is a {grade} in the {side} {zone} lung zone",
-            "a round {grade} is seen in the {zone} zone of the {side} lung",
-            "a well defined {grade} is identified in the {side} {zone} zone",
-            "{side} {zone} zone {grade} is present",
-        ),
-        impression=("{side} {zone} zone {grade}", "{side} lung {grade}"),
-        hedged=("possible {grade} in the {side} {zone} zone",),
-        absent=("there is no nodule or mass", "no lung nodule", "no suspicious lung lesion"),
-        grades=("nodule", "nodule", "mass"),
-    ),
-    Kind.PACEMAKER: Phrases(
-        present=(
-            "a {side} chest wall generator with intact leads is noted",
-            "the leads of the {side} pacemaker end over the heart",
-        ),
-        impression=("stable {side} pacemaker",),
-        absent=("no lines or tubes are seen",),
-    ),
-    Kind.CENTRAL_LINE: Phrases(
-        present=(
-            "a {side} central line ends in the superior vena cava",
-            "there is a {side} central venous catheter",
-            "the tip of the {side} central catheter projects over the superior vena cava",
-        ),
-        impression=("{side} central line in place", "central line in good position"),
-        absent=("there is no central line",),
-    ),
-    Kind.TUBE: Phrases(
-        present=(
-            "an endotracheal tube ends above the carina",
-            "the endotracheal tube is in good position",
-            "the tip of the endotracheal tube lies in the trachea",
-        ),
-        impression=("endotracheal tube in place", "tube in good position"),
-        absent=("there is no endotracheal tube",),
-    ),
-}
-
 # Sentences that speak of several absent findings at once.
 JOINT_ABSENT = {
     (Kind.EFFUSION, Kind.PNEUMOTHORAX): (
@@ -268,11 +146,4 @@ ABOUT_NOTHING = (
     "the bones are unremarkable",
     "inspiration is adequate",
     "there is no change from the prior study",
-)
-WIDER_ABOUT_NOTHING = (
-    "compared with the prior study, there is little change",
-    "the upper abdomen is unremarkable",
-    "degenerative changes of the spine are noted",
-    "clinical correlation is recommended",
-    "the findings were discussed with the team",
 )

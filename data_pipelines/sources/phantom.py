@@ -20,7 +20,7 @@ from data_pipelines.phantom.findings import (
     draw_findings,
     open_labels,
 )
-from data_pipelines.phantom.grammar import Report, write_report
+from data_pipelines.phantom.grammar import Report, Style, write_report
 from data_pipelines.phantom.prompts import PROMPTS
 from data_pipelines.phantom.renderer import MAX_SIZE, MIN_SIZE, Rendering, render
 from data_pipelines.records import CHEXPERT_LABELS, BadInput, Key, Label, Study
@@ -109,7 +109,9 @@ class PhantomSource:
         split = _split(self.seed, patient)
         findings = draw_findings(self.config, view, rng, split, Shift(self.shift))
         words = np.random.default_rng([self.seed, patient, study, 109])
-        return view, findings, write_report(self.config, findings, words)
+        elsewhere = split == "test" and Shift(self.shift) is Shift.AUTHOR
+        style = Style.OTHER if elsewhere else None
+        return view, findings, write_report(self.config, findings, words, style)
 
     def draw(self, patient: int, study: int, view: str, findings: tuple[Finding, ...]) -> Rendering:
         """The picture of a study; `findings` may be other than its own, for comparison."""
@@ -169,8 +171,8 @@ def _study(
     ]
     return Study(
         pixels=rendering.pixels,
-        findings=" ".join(sentence.text for sentence in report.findings),
-        impression=" ".join(sentence.text for sentence in report.impression),
+        findings=report.findings_text,
+        impression=report.impression_text,
         view=view,
         labels=labels,
         boxes=rendering.boxes(),
