@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _CLASSES: Mapping[str, str] = {
     "chexpert": "chexpert:ChexpertSource",
     "folder": "folder:FolderSource",
+    "mimic_cxr": "mimic_cxr:MimicCxrSource",
+    "nih_cxr14": "nih_cxr14:NihCxr14Source",
     "object_cxr": "object_cxr:ObjectCxrSource",
     "phantom": "phantom:PhantomSource",
     "rsna_pneumonia": "rsna_pneumonia:RsnaPneumoniaSource",
