@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _CLASSES: Mapping[str, str] = {
     "chexpert": "chexpert:ChexpertSource",
+    "covidx": "covidx:CovidxSource",
     "folder": "folder:FolderSource",
     "mimic_cxr": "mimic_cxr:MimicCxrSource",
     "nih_cxr14": "nih_cxr14:NihCxr14Source",
