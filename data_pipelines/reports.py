@@ -77,19 +77,30 @@ _REMOVED = re.compile(r"XX|_")  # what stands for words that de-identification t
 _LOOK = 40  # characters around a full stop that decide; all of them would take squared time
 
 
-def split_sections(text: str) -> dict[str, str]:
-    """Cuts a report at its headings; a report with none is all findings.
+def list_sections(text: str) -> list[tuple[str, str]]:
+    """(name, text) of the parts of a report, in their order, empty ones too; first what stands
+    before any heading, under "".
 
     Line ends become spaces, but for empty lines, which end a sentence.
     """
     headings = list(_HEADING.finditer(text))
     names = [_SECTIONS[" ".join((h.group(1) or h.group(2)).lower().split())] for h in headings]
-    lead = _join_lines(_BANNER.sub("", text[: headings[0].start()] if headings else text))
+    lead = _BANNER.sub("", text[: headings[0].start()] if headings else text)
+    ends = [*(heading.start() for heading in headings[1:]), len(text)]
+    bodies = [text[h.end() : end] for h, end in zip(headings, ends, strict=False)]
+    return [(name, _join_lines(b)) for name, b in zip(["", *names], [lead, *bodies], strict=True)]
+
+
+def split_sections(text: str) -> dict[str, str]:
+    """Cuts a report at its headings; a report with none is all findings.
+
+    Line ends become spaces, but for empty lines, which end a sentence.
+    """
+    (_, lead), *parts = list_sections(text)
     sections: dict[str, str] = {}
-    if lead and "findings" not in names:
+    if lead and "findings" not in dict(parts):
         sections["findings"] = lead
-    for name, heading, following in zip(names, headings, [*headings, None][1:], strict=True):
-        body = _join_lines(text[heading.end() : following.start() if following else len(text)])
+    for name, body in parts:
         if body:
             sections[name] = f"{sections[name]}\n\n{body}" if name in sections else body
     return sections

@@ -22,6 +22,32 @@ _SOURCE_GROUPS = {
             "help": "the owner's files; of folder: where image paths start, else the CSV's"
         },
     },
+    "official data sets": {
+        "protocol": {
+            "choices": ("strict", "mgca_compat"),
+            "help": "splits and labels as the papers say, or as MGCA's code has them (strict)",
+        },
+        "views": {"choices": ("frontal", "lateral", "all"), "help": "which images (frontal)"},
+        "test_set": {
+            "choices": ("official", "valid", "test", "5x200", "all"),
+            "help": "what the test split is: of mimic_cxr official (default) or 5x200; of chexpert "
+            "valid (default), test or 5x200; of ms_cxr all (default) or test",
+        },
+        "images": {
+            "choices": ("jpg", "png", "dicom"),
+            "help": "which of the owner's image files: of mimic_cxr and ms_cxr jpg (default) or "
+            "dicom, of openi png (default) or dicom",
+        },
+        "labels": {
+            "choices": ("chexpert", "negbio"),
+            "help": "of mimic_cxr: whose labels (chexpert)",
+        },
+        "held_out": {
+            "help": "of mimic_cxr: a CSV with a column dicom_id, such as MS-CXR's; its patients "
+            "are left out of training"
+        },
+        "list_version": {"help": "of covidx: such as 9A, where there are lists of several"},
+    },
     "folder": {
         "csv": {"help": "one row an image"},
         "image_column": {"help": "path of a PNG, JPEG or DICOM file"},
