@@ -13,6 +13,7 @@ from etils import epath
 
 from data_pipelines import manifest as folder_layout
 from data_pipelines import token_sidecar
+from data_pipelines.dicom import Window
 from data_pipelines.image_stream import with_images
 from data_pipelines.lanes import LanePlan, hash64, partners
 from data_pipelines.manifest import Manifest
@@ -42,6 +43,7 @@ class PreparedData:
       shareable: whether images and texts may be shown.
       prompts: zero-shot prompts of the source, or None.
       label_names: K names of labels, boxes and mask classes.
+      dicom_window: how values of DICOM files became grey levels; a value of dicom.Window.
     """
 
     dir: str
@@ -55,6 +57,7 @@ class PreparedData:
     shareable: bool
     prompts: dict[str, dict[str, list[str]]] | None
     label_names: tuple[str, ...] = CHEXPERT_LABELS
+    dicom_window: str = Window.HEADER.value
 
 
 def open_data(folder: os.PathLike | str, *, vocab_hash: str | None = None) -> PreparedData:
@@ -82,6 +85,7 @@ def open_data(folder: os.PathLike | str, *, vocab_hash: str | None = None) -> Pr
         shareable=bool(manifest["shareable"]),
         prompts=token_sidecar.read_prompts(path),
         label_names=tuple(manifest.get("label_names", CHEXPERT_LABELS)),
+        dicom_window=manifest.get("dicom_window", Window.HEADER.value),
     )
 
 

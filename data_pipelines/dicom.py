@@ -78,6 +78,12 @@ def read_stored_pixels(file: bytes | pathlib.Path, *, max_pixels: int = MAX_PIXE
         return _stored_pixels(_parse(file), max_pixels)
 
 
+def read_shape(file: bytes | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(rows, columns) by the header, nothing decoded. Raises BadInput as `read_dicom` does."""
+    with _refusals():
+        return _checked_shape(_parse(file), max_pixels)
+
+
 def read_content(file: str | pathlib.Path) -> bytes:
     """Reads a file. Raises BadInput: missing_file or unreadable_file."""
     try:
@@ -145,7 +151,7 @@ def _check_inflated_size(data: bytes) -> None:
             )
 
 
-def _stored_pixels(dataset, max_pixels: int) -> np.ndarray:
+def _checked_shape(dataset, max_pixels: int) -> tuple[int, int]:
     if "PixelData" not in dataset or "BitsAllocated" not in dataset:
         raise BadInput("no_pixels", "the DICOM file holds no image: leave it out")
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
@@ -154,6 +160,11 @@ def _stored_pixels(dataset, max_pixels: int) -> np.ndarray:
             "too_large" if rows * columns else "no_pixels",
             f"the DICOM file is {columns} x {rows} pixels: between 1 and {max_pixels} are read",
         )
+    return rows, columns
+
+
+def _stored_pixels(dataset, max_pixels: int) -> np.ndarray:
+    rows, columns = _checked_shape(dataset, max_pixels)
     samples, bits = int(dataset.get("SamplesPerPixel") or 1), int(dataset.BitsAllocated)
     if samples not in (1, 3) or bits > 32:
         raise BadInput(

@@ -17,6 +17,7 @@ from etils import epath
 
 from data_pipelines import manifest as folder_layout
 from data_pipelines import token_sidecar
+from data_pipelines.dicom import Window
 from data_pipelines.manifest import Manifest
 from data_pipelines.progress import progress
 from data_pipelines.records import BadInput, Source, label_names
@@ -43,6 +44,7 @@ def prepare(
     workers: int = 2,
     limit: int | None = None,
     max_bad_fraction: float = 0.01,
+    dicom_window: Window = Window.HEADER,
     beam_options: Sequence[str] = (),
 ) -> Manifest:
     """Prepares a data set for training.
@@ -57,6 +59,7 @@ def prepare(
       workers: processes on this machine, at most; small data uses fewer.
       limit: at most so many images, of all splits together.
       max_bad_fraction: the build fails when more of the images than this are unusable.
+      dicom_window: how the values of DICOM files become grey levels.
       beam_options: for another Beam runner, such as `--runner=DataflowRunner`.
 
     Returns:
@@ -75,10 +78,11 @@ def prepare(
         name=source.name,
         version=source.version,
         image_size=image_size,
+        dicom_window=dicom_window.value,
         train_shards=shards,
         limit=limit,
     )
-    _take_folder(folder, source, specs, image_size, limit)
+    _take_folder(folder, source, specs, image_size, limit, dicom_window)
     missing = [spec for spec in specs if not is_finished(spec, folder)]
     if missing:
         beam_encode = _import_beam()
@@ -111,6 +115,7 @@ def prepare(
         "shareable": source.shareable,
         "image_size": image_size,
         "limit": limit,
+        "dicom_window": dicom_window.value,
         "split_rule": source.split_rule,
         "split_ids": folder_layout.split_hashes(keys),
         "label_names": list(label_names(source)),
@@ -151,6 +156,7 @@ def _take_folder(
     specs: Sequence[ShardSpec],
     image_size: int,
     limit: int | None,
+    dicom_window: Window,
 ) -> None:
     """Marks the folder as ours and as unfinished. Raises BadInput if it holds something else."""
     settings = {
@@ -159,6 +165,7 @@ def _take_folder(
         "version": source.version,
         "image_size": image_size,
         "limit": limit,
+        "dicom_window": dicom_window.value,
         "shards": {spec.split: spec.shards for spec in specs},
     }
     path = folder / "settings.json"

@@ -5,9 +5,12 @@ that prepares data and the rooms that train on it. Imports no TensorFlow and no 
 import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from data_pipelines.image import ImageFile
 
 # The 14 observations of the CheXpert labeller (Irvin et al., arXiv 1901.07031), in its order.
 CHEXPERT_LABELS = (
@@ -74,7 +77,8 @@ class Study:
     """One image with its report, as a source loads it, before resizing and sentence splitting.
 
     Attributes:
-      pixels: [h, w] uint8 grey, at the source's own resolution.
+      pixels: [h, w] uint8 grey, at the source's own resolution; or the `image.ImageFile` that it
+        is decoded from when its size in the record is known.
       boxes: [n, 4] float32, (x_min, y_min, x_max, y_max) in pixels of `pixels`, top left origin.
       box_label: [n] index into the source's `label_names`.
       mask: [h, w] uint8 of class ids, 0 background, 1 + index into `label_names`; or None.
@@ -83,7 +87,7 @@ class Study:
         speaks of box j. Known for PhantomCXR alone.
     """
 
-    pixels: np.ndarray
+    pixels: "np.ndarray | ImageFile"
     findings: str
     impression: str
     view: str = ""

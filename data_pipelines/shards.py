@@ -11,6 +11,7 @@ from etils import epath
 
 from data_pipelines import manifest as folder_layout
 from data_pipelines import reports
+from data_pipelines.dicom import Window
 from data_pipelines.image import encode_png, fit_geometry, fit_long_side
 from data_pipelines.record_codec import encode_record
 from data_pipelines.records import SPLITS, BadInput, Key, Source, Study, label_names
@@ -26,6 +27,7 @@ class ShardSpec:
 
     Attributes:
       positions: place of each key in `source.keys()`, by which a user finds a quarantined one.
+      dicom_window: a value of dicom.Window.
     """
 
     name: str
@@ -36,6 +38,7 @@ class ShardSpec:
     image_size: int
     keys: tuple[Key, ...]
     positions: tuple[int, ...]
+    dicom_window: str = Window.HEADER.value
 
     @property
     def hash(self) -> str:
@@ -88,6 +91,7 @@ def plan_shards(
     name: str,
     version: str,
     image_size: int,
+    dicom_window: str = Window.HEADER.value,
     train_shards: int | None = None,
     limit: int | None = None,
 ) -> list[ShardSpec]:
@@ -136,12 +140,15 @@ def plan_shards(
                     image_size=image_size,
                     keys=tuple(keys[i] for i in images),
                     positions=tuple(images),
+                    dicom_window=dicom_window,
                 )
             )
     return specs
 
 
-def make_record(key: Key, study: Study, *, source: Source, image_size: int) -> dict:
+def make_record(
+    key: Key, study: Study, *, source: Source, image_size: int, window: str = Window.HEADER.value
+) -> dict:
     """A study as it is stored. Raises BadInput("empty_report") where a report should be."""
     sentences, section = [], []
     for name, text in (("findings", study.findings), ("impression", study.impression)):
@@ -150,8 +157,10 @@ def make_record(key: Key, study: Study, *, source: Source, image_size: int) -> d
         section += [name] * len(found)
     if not sentences and source.has_reports:
         raise BadInput("empty_report", "the report holds no sentence")
-    scale = fit_geometry(study.pixels.shape, image_size)
-    pixels = fit_long_side(study.pixels, image_size)
+    pixels = fit_long_side(study.pixels, image_size, window=Window(window))
+    boxes = np.asarray(study.boxes, np.float32).reshape(-1, 4)
+    if len(boxes):
+        boxes = boxes * np.float32(fit_geometry(study.pixels.shape, image_size))
     mask = b""
     if study.mask is not None:
         import cv2
@@ -174,7 +183,7 @@ def make_record(key: Key, study: Study, *, source: Source, image_size: int) -> d
         "statement": [reports.fingerprint(reports.normalise_statement(s)) for s in sentences],
         "report_statement": reports.report_fingerprint(sentences),
         "labels": study.labels,
-        "boxes": np.asarray(study.boxes, np.float32).reshape(-1, 4) * np.float32(scale),
+        "boxes": boxes,
         "box_label": study.box_label,
         "mask": mask,
         "sentence_box": np.asarray(study.sentence_box, np.int32).reshape(-1, 2),
@@ -185,7 +194,9 @@ def _records(source: Source, spec: ShardSpec, quarantined: list) -> Iterator[tup
     for key, position in zip(spec.keys, spec.positions, strict=True):
         try:
             study = source.load(key)
-            record = make_record(key, study, source=source, image_size=spec.image_size)
+            record = make_record(
+                key, study, source=source, image_size=spec.image_size, window=spec.dicom_window
+            )
             yield key, position, record
         except BadInput as error:
             quarantined.append((key.image_id, position, error.reason))

@@ -35,9 +35,9 @@ def masked_crc32c(data: bytes) -> int:
 def crc32c(data: bytes) -> int:
     """CRC-32C (RFC 3720, appendix B.4).
 
-    Chunks of the data are run through the table side by side, then joined two by two: what a left
-    chunk leaves is multiplied by the matrix, over the field of two elements, of the zeros that
-    would follow it.
+    A checksum is linear over the field of two elements: a chunk's is the exclusive or of what each
+    of its bytes leaves when zeros follow it, which a table holds. Chunks are joined two by two:
+    what a left one leaves is multiplied by the matrix of the zeros that would follow it.
     """
     if len(data) < 4:  # too short to take the initial value in
         crc = 0xFFFFFFFF
@@ -49,10 +49,8 @@ def crc32c(data: bytes) -> int:
     padded = np.zeros(count * _CHUNK, np.uint8)
     padded[-len(data) :] = np.frombuffer(data, np.uint8)
     padded[len(padded) - len(data) :][:4] ^= 0xFF
-    columns = np.ascontiguousarray(padded.reshape(count, _CHUNK).T).astype(np.uint32)
-    table, crc = _table(), np.zeros(count, np.uint32)
-    for column in columns:
-        crc = table[(crc ^ column) & np.uint32(255)] ^ (crc >> np.uint32(8))
+    places = padded.reshape(count, _CHUNK) + np.arange(0, _CHUNK << 8, 256, dtype=np.int32)
+    crc = np.bitwise_xor.reduce(_chunk_table().take(places), axis=1)
     zeros = _CHUNK
     while len(crc) > 1:
         crc = _times(_zeros_matrix(zeros), crc[0::2]) ^ crc[1::2]
@@ -67,6 +65,16 @@ def _table() -> np.ndarray:
     for _ in range(8):
         table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1)
     return table.astype(np.uint32)
+
+
+@functools.cache
+def _chunk_table() -> np.ndarray:
+    """[_CHUNK * 256] uint32, what a byte at each place of a chunk leaves at the chunk's end."""
+    table = _table()
+    rows = [table]
+    while len(rows) < _CHUNK:
+        rows.append(table[rows[-1] & np.uint32(255)] ^ (rows[-1] >> np.uint32(8)))
+    return np.concatenate(rows[::-1])
 
 
 @functools.cache

@@ -159,6 +159,13 @@ def _add_prepare(verbs) -> None:
         help="fail when more of the images than this are unusable (0.01)",
     )
     parser.add_argument(
+        "--dicom-window",
+        choices=("header", "percentile", "full"),
+        default="header",
+        help="grey levels of DICOM files: by their own window or LUT, else percentiles (header); "
+        "from 0.5 to 99.5 %% of the values (percentile); from the smallest to the largest (full)",
+    )
+    parser.add_argument(
         "--beam-options",
         nargs="*",
         default=[],
@@ -172,6 +179,7 @@ def _add_prepare(verbs) -> None:
 
 
 def _prepare(arguments) -> None:
+    from data_pipelines.dicom import Window
     from data_pipelines.prepare import prepare
     from data_pipelines.sources.registry import make_source
 
@@ -184,6 +192,7 @@ def _prepare(arguments) -> None:
         workers=arguments.workers,
         limit=arguments.limit,
         max_bad_fraction=arguments.max_bad_fraction,
+        dicom_window=Window(arguments.dicom_window),
         beam_options=[f"--{option.lstrip('-')}" for option in arguments.beam_options],
     )
 

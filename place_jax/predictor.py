@@ -16,6 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import image as image_files
+from data_pipelines.dicom import Window
 from data_pipelines.records import BadInput
 from data_pipelines.reports import split_sentences
 from data_pipelines.tokenizer import Tokenizer
@@ -47,6 +48,7 @@ class Predictor:
         self.tokenizer = Tokenizer(metadata["vocabulary"])
         self.image_size = int(metadata["preprocessing"]["image_size"])
         self.crop_size = int(metadata["preprocessing"]["crop_size"])
+        self.dicom_window = Window(metadata["preprocessing"].get("dicom_window", "header"))
 
     @classmethod
     def from_checkpoint(cls, path: str | os.PathLike) -> "Predictor":
@@ -106,8 +108,8 @@ class Predictor:
                 f"lambda_p={self.config.loss.lambda_p}) trained no observations to ground a text "
                 "with: use one of objective=place with lambda_p above 0"
             )
-        original = self.pixels(image)
-        stored = image_files.fit_long_side(original, self.image_size)
+        original = self._opened(image)
+        stored = image_files.fit_long_side(original, self.image_size, window=self.dicom_window)
         encoded = self._texts([split_sentences(text) or [text]])
         sentences = encoded.t_por[0][encoded.sentence_mask[0]]
         _, v_por, attention = self._encode([original], 1)
@@ -125,8 +127,17 @@ class Predictor:
         Raises:
           BadInput: for what cannot be read as a grey image.
         """
+        opened = self._opened(image)
+        if isinstance(opened, image_files.ImageFile):
+            return opened.decode(window=self.dicom_window)
+        return opened
+
+    def _opened(self, image: Image) -> np.ndarray | image_files.ImageFile:
+        """A file, not decoded yet, or an array that was checked."""
+        if isinstance(image, image_files.ImageFile):
+            return image
         if not isinstance(image, np.ndarray):
-            return image_files.read_image(
+            return image_files.open_image(
                 image if isinstance(image, bytes) else pathlib.Path(image)
             )
         if image.dtype != np.uint8 or image.ndim != 2 or 0 in image.shape:
@@ -138,7 +149,8 @@ class Predictor:
 
     def prepared_pixels(self, image: Image) -> np.ndarray:
         """[crop, crop] uint8: an image as training's evaluation saw it."""
-        stored = image_files.fit_long_side(self.pixels(image), self.image_size)
+        opened = self._opened(image)
+        stored = image_files.fit_long_side(opened, self.image_size, window=self.dicom_window)
         return image_files.pad_and_crop(stored, self.crop_size)
 
     def open_data(self, folder: str | os.PathLike):

@@ -8,8 +8,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from data_pipelines import image, reports
+from etils import epath
+
+from data_pipelines import reports
 from data_pipelines.records import SPLITS, BadInput, Key, Study
+from data_pipelines.sources.lists import read_listed_image
 from data_pipelines.sources.pseudonyms import pseudonym, read_salt
 
 # Of every ten patients in a row, ordered by the hash of their identifier.
@@ -97,12 +100,17 @@ class FolderSource:
         if row.report.startswith("version https://git-lfs"):
             raise BadInput("lfs_pointer", "the report is a git-LFS pointer: run `git lfs pull`")
         sections = reports.split_sections(row.report)
-        folder = pathlib.Path(self.raw_dir or pathlib.Path(self.csv).parent)
         return Study(
-            pixels=image.read_image(folder / row.image),
+            pixels=read_listed_image(self._path(row.image)),
             findings=sections.get("findings", ""),
             impression=sections.get("impression", ""),
         )
+
+    def _path(self, image: str) -> epath.Path:
+        """Of an image that the CSV names: from the folder, absolute, or a URL."""
+        if "://" in image:
+            return epath.Path(image)
+        return epath.Path(self.raw_dir or epath.Path(self.csv).parent) / image
 
     @property
     def _table(self) -> "_Table":

@@ -205,13 +205,13 @@ def parse_number(value: str, where: str) -> float:
     return number
 
 
-def read_listed_image(path: os.PathLike | str) -> np.ndarray:
-    """`image.read_image` of a path, here or in an object store."""
+def read_listed_image(path: os.PathLike | str) -> image.ImageFile:
+    """`image.open_image` of a path, here or in an object store."""
     path = epath.Path(path)
     if "://" not in os.fspath(path):
-        return image.read_image(path)
+        return image.open_image(path)
     try:
-        return image.read_image(path.read_bytes())
+        return image.open_image(path.read_bytes())
     except FileNotFoundError:
         raise BadInput("missing_file", f"there is no image file {path}") from None
 

@@ -276,7 +276,11 @@ def describe(config: ConfigDict, data, *, step: int) -> dict[str, Any]:
     return {
         "config": config.to_dict(),
         "data_position": {"seed": config.seed, "step": step},
-        "preprocessing": {"image_size": data.image_size, "crop_size": config.data.crop_size},
+        "preprocessing": {
+            "image_size": data.image_size,
+            "crop_size": config.data.crop_size,
+            "dicom_window": data.dicom_window,
+        },
         "vocabulary": list(data.tokenizer.vocab),
         "normaliser_version": data.manifest["normaliser_version"],
         "manifest_hash": data.manifest_hash,

@@ -121,7 +121,7 @@ def test_boxes_masks_and_labels(tree):
 
 def test_bone_is_white_whichever_way_a_file_is_stored(tree):
     source = RsnaPneumoniaSource(str(tree))
-    inverted, plain = load(source, "p01").pixels, load(source, "p02").pixels
+    inverted, plain = (np.asarray(load(source, patient).pixels) for patient in ("p01", "p02"))
     for patient, shown in (("p01", inverted), ("p02", plain)):
         assert np.corrcoef(shown.ravel(), pixels(patient).ravel())[0, 1] > 0.99
 
