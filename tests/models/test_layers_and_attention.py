@@ -121,7 +121,7 @@ def test_a_logit_scale_past_its_limit_can_come_back():
     assert jax.grad(lambda x: -clamp(x, 0.0, 4.0))(6.0) == 0.0  # would go further out
     assert jax.grad(lambda x: clamp(x, 0.0, 4.0))(-1.0) == 0.0
     assert jax.grad(lambda x: clamp(x, 0.0, 4.0))(2.0) == 1.0
-    scales = LogitScales(("instance",), Numerics())
+    scales = LogitScales({"instance": 1 / 0.07}, Numerics())
     scales.instance[...] = jnp.asarray(9.0)
     np.testing.assert_allclose(scales()["instance"], 100, rtol=1e-5)
 
