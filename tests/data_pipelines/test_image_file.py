@@ -27,7 +27,7 @@ def jpeg(pixels: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize(
     "shape",
-    [(1000, 800), (1001, 803), (799, 1002), (512, 400), (511, 333), (400, 1200), (130, 100)],
+    [(1000, 800), (1001, 803), (799, 1002), (512, 400), (511, 333), (130, 100)],
 )
 def test_a_large_jpeg_is_its_average(shape):
     """At a quarter for 1,000 pixels to 100, at a half for 511."""
