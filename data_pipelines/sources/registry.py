@@ -17,6 +17,7 @@ _CLASSES: Mapping[str, str] = {
     "mimic_cxr": "mimic_cxr:MimicCxrSource",
     "nih_cxr14": "nih_cxr14:NihCxr14Source",
     "object_cxr": "object_cxr:ObjectCxrSource",
+    "openi": "openi:OpeniSource",
     "phantom": "phantom:PhantomSource",
     "rsna_pneumonia": "rsna_pneumonia:RsnaPneumoniaSource",
     "siim_pneumothorax": "siim_pneumothorax:SiimPneumothoraxSource",
