@@ -6,6 +6,7 @@
 # unless given. Run again, it goes on where it stopped.
 set -euo pipefail
 CALLED_FROM="$PWD"
+# shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 OUT="${1:-$ROOT/runs/demo}"
 case "$OUT" in /*) ;; *) OUT="$CALLED_FROM/$OUT" ;; esac

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Makes the Python environment that the other scripts run in. Meant to be sourced:
 #
 #   source launch/environment.sh
@@ -44,7 +45,23 @@ make_environment() {
   echo "$stamp" >"$venv/place_jax.stamp"
 }
 
+# Puts libtpu, which compiles for TPUs that are not there, beside environment $1 and on PYTHONPATH.
+# In the environment itself it would make JAX look for a TPU at every start.
+add_libtpu() {
+  local folder="$1/libtpu" stamp
+  stamp="$(cksum <"$ROOT/requirements-tpu.lock")"
+  if [ "$(cat "$folder/place_jax.stamp" 2>/dev/null)" != "$stamp" ]; then
+    echo "environment: adding libtpu in $folder (700 MB)"
+    VIRTUAL_ENV="$1" "$1/bin/uv" pip install --quiet --target "$folder" -r "$ROOT/requirements-tpu.lock" \
+      || "$1/bin/python" -m pip install --quiet --target "$folder" -r "$ROOT/requirements-tpu.lock" \
+      || return 1
+    echo "$stamp" >"$folder/place_jax.stamp"
+  fi
+  export PYTHONPATH="$folder${PYTHONPATH:+:$PYTHONPATH}"
+}
+
 PYTHON="${PYTHON:-$(supported_pythons | head -n 1 | cut -d' ' -f2)}"
+# shellcheck disable=SC2034  # test.sh reads it
 NEWEST_PYTHON="$(supported_pythons | tail -n 1 | cut -d' ' -f2)"
 if [ -z "$PYTHON" ]; then
   echo "environment: no Python 3.11, 3.12 or 3.13 found: install one, or set PYTHON to it" >&2
