@@ -82,6 +82,8 @@ def prepare(
         train_shards=shards,
         limit=limit,
     )
+    if tokenizer is None:
+        _check_training_texts(specs)
     _take_folder(folder, source, specs, image_size, limit, dicom_window)
     missing = [spec for spec in specs if not is_finished(spec, folder)]
     if missing:
@@ -246,13 +248,17 @@ def _check_bad(reasons: Counter, images: int, max_bad_fraction: float, folder: e
     )
 
 
-def _learn_vocabulary(folder: epath.Path, specs: Sequence[ShardSpec], vocab_size: int) -> Tokenizer:
-    split, name = "train", specs[0].name
-    if split not in _splits(specs):
+def _check_training_texts(specs: Sequence[ShardSpec]) -> None:
+    if "train" not in _splits(specs):
         raise BadInput(
             "no_training_texts",
-            "there is no training split to learn a vocabulary from: give --vocab vocab.txt",
+            "there is no training split to learn a vocabulary from: give --vocab vocab.txt, such "
+            "as that of the checkpoint to be tested",
         )
+
+
+def _learn_vocabulary(folder: epath.Path, specs: Sequence[ShardSpec], vocab_size: int) -> Tokenizer:
+    split, name = "train", specs[0].name
     texts = (
         sentence
         for text in token_sidecar.read_texts(folder, name, split)

@@ -29,14 +29,15 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 # Patients are dealt to ten folders by the first digits of their number.
 GROUPS = tuple(f"p{number}" for number in range(10, 20))
 _VERSIONS = ("/2.1.0", "/2.0.0")
+# Folders that projects of PhysioNet may lie in.
+PARENTS = ("", "physionet.org/files/", "files/")
 
 
 def _folders(images: str) -> tuple[str, ...]:
     """Where a release may lie below --raw-dir: unpacked there, in its own folder, or as `wget -r`
     leaves it."""
     project = _PROJECT[images]
-    versions = [f"{p}{project}{v}" for p in ("", "physionet.org/files/") for v in ("", *_VERSIONS)]
-    return ("", *versions)
+    return ("", *(f"{p}{project}{version}" for p in PARENTS for version in ("", *_VERSIONS)))
 
 
 def find_list(raw_dir: os.PathLike | str, name: str) -> epath.Path:

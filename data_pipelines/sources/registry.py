@@ -15,6 +15,7 @@ _CLASSES: Mapping[str, str] = {
     "covidx": "covidx:CovidxSource",
     "folder": "folder:FolderSource",
     "mimic_cxr": "mimic_cxr:MimicCxrSource",
+    "ms_cxr": "ms_cxr:MsCxrSource",
     "nih_cxr14": "nih_cxr14:NihCxr14Source",
     "object_cxr": "object_cxr:ObjectCxrSource",
     "openi": "openi:OpeniSource",
