@@ -12,10 +12,14 @@ _CONFIG_PREFIX = "--config."
 # Options of `place prepare` that go to the source; one left out takes the source's own default.
 _SOURCE_GROUPS = {
     "phantom": {
-        "config": {"choices": ("easy", "default"), "help": "how hard it is (easy)"},
+        "config": {"choices": ("easy", "default", "hard"), "help": "how hard it is (easy)"},
         "patients": {"type": int, "help": "how many; each has one or two images (1000)"},
         "size": {"type": int, "help": "pixels of a rendered side (256)"},
         "seed": {"type": int, "help": "other seeds are other patients (0)"},
+        "shift": {
+            "choices": ("none", "scanner", "author", "labels"),
+            "help": "in what the test split differs from training (none)",
+        },
     },
     "folder and official data sets": {
         "raw_dir": {

@@ -8,7 +8,7 @@ from data_pipelines.phantom.kinds import Zone
 from data_pipelines.phantom.opacities import ZONE_CENTRE, Effect
 from data_pipelines.phantom.skeleton import posterior_rib
 
-_RIBS = (3, 4, 5, 6, 7)  # whose backs lie over lung, where a break can be seen
+RIBS = (3, 4, 5, 6, 7)  # whose backs lie over lung, where a break can be seen
 
 
 def thickening(finding, canvas, anatomy, lungs, rng) -> Effect:
@@ -40,12 +40,12 @@ def thickening(finding, canvas, anatomy, lungs, rng) -> Effect:
 def fracture(finding, canvas, anatomy, lungs, rng) -> Effect:
     """Neighbouring ribs broken near the side wall; the outer piece has slipped downwards."""
     side = finding.sides[0]
-    count = min(finding.number, len(_RIBS))
-    first = int(rng.integers(len(_RIBS) - count + 1))
+    count = min(finding.number, len(RIBS))
+    first = int(rng.integers(len(RIBS) - count + 1))
     where = rng.uniform(0.46, 0.64)
     slip = 0.012 + 0.013 * finding.size
     regions, added = [], np.zeros((canvas.size, canvas.size), np.int32)
-    for rib in _RIBS[first : first + count]:
+    for rib in RIBS[first : first + count]:
         middle, half = posterior_rib(anatomy, side, rib)
         at = where + rng.uniform(-0.02, 0.02)
         s = np.interp(np.linspace(at - 0.02, at + 0.20, 8), np.linspace(0, 1, len(middle)),

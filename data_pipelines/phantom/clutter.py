@@ -41,11 +41,13 @@ def sample_clutter(
     rates: Mapping[Clutter, float], seed: int, patient: int, study: int, view: str
 ) -> tuple[Piece, ...]:
     """What lies on a study's picture; independent of its findings."""
-    rng = np.random.default_rng([seed, patient, study, 137])
+    rng = np.random.default_rng([seed, patient, study, 151 if view == "LATERAL" else 137])
     pieces = []
     for clutter in Clutter:
         chance, own = rng.random(), int(rng.integers(2**31))
         more = _WITH_PORTABLE if clutter is Clutter.LEADS and view == "AP" else 1.0
+        if view == "LATERAL" and clutter is not Clutter.LEADS:
+            continue
         if chance < min(0.9, rates.get(clutter, 0.0) * more):
             pieces.append(Piece(clutter, own))
     return tuple(pieces)

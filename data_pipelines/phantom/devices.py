@@ -59,5 +59,5 @@ def tube(finding, canvas, anatomy, rng) -> Effect:
     wall = canvas.stroke([line - (0.011, 0), line + (0.011, 0), line[-2:]], 0.005)
     marker = canvas.stroke([line + (0.006, 0)], 0.003)
     body = canvas.stroke([line], 0.020)
-    added = (body.astype(np.int32) * 280 + np.maximum(wall, marker).astype(np.int32) * 640) >> 8
+    added = (body.astype(np.int32) * 340 + np.maximum(wall, marker).astype(np.int32) * 900) >> 8
     return Effect([np.maximum(body, wall)], added=added)

@@ -54,6 +54,7 @@ class Difficulty:
       scanner: whose pictures these are.
       clutter: thing without a label -> its chance.
       shortcut: or None.
+      laterals: share of the PA views that have a lateral one beside them.
     """
 
     prevalence: dict[Kind, float]
@@ -66,6 +67,7 @@ class Difficulty:
     scanner: Scanner = Scanner.CLINIC
     clutter: dict[Clutter, float] = dataclasses.field(default_factory=dict)
     shortcut: Shortcut | None = None
+    laterals: float = 0.0
 
 
 # As readers see them together; the factors are ours.
@@ -121,6 +123,7 @@ DIFFICULTY = {
         portable_devices=2.0,
         company=_COMPANY,
         clutter={Clutter.LEADS: 0.12, Clutter.NIPPLES: 0.04, Clutter.COMPANION: 0.25},
+        laterals=0.45,
     ),
 }
 DIFFICULTY["hard"] = dataclasses.replace(

@@ -32,7 +32,7 @@ class Exposure:
       quantum: how much of the grain grows where few rays arrive, 0..1.
       grid_lines: amplitude of the grid's shadow, in attenuation.
       gamma: power of the grey curve.
-      sharpen: of the scanner's edge enhancement, 0..1; below 0 it blurs, by so many thousandths
+      sharpen: of the scanner's edge enhancement, 0..2; below 0 it blurs, by so many thousandths
         of the side.
       clutter: what lies on the picture and is no finding.
     """
@@ -78,8 +78,9 @@ class Scanner(enum.Enum):
 def sample_exposure(
     seed: int, patient: int, study: int, view: str, scanner: Scanner = Scanner.PLAIN
 ) -> Exposure:
-    """The technique of one study; a portable (AP) one is less centred and has more noise."""
-    rng = np.random.default_rng([seed, patient, study, 103])
+    """The technique of one image; a portable (AP) one is less centred and has more noise."""
+    own, more = (139, 149) if view == "LATERAL" else (103, 131)
+    rng = np.random.default_rng([seed, patient, study, own])
     portable = view == "AP"
     loose = 1.6 if portable else 1.0
     marker = ("", "L", "R")[int(rng.choice(3, p=(0.25, 0.5, 0.25)))]
@@ -102,14 +103,19 @@ def sample_exposure(
     )
     if scanner is Scanner.PLAIN:
         return plain
-    rng = np.random.default_rng([seed, patient, study, 131])
-    return (_clinic if scanner is Scanner.CLINIC else _elsewhere)(plain, portable, rng)
+    rng = np.random.default_rng([seed, patient, study, more])
+    return (_clinic if scanner is Scanner.CLINIC else _elsewhere)(plain, view, rng)
 
 
-def _clinic(plain: Exposure, portable: bool, rng: np.random.Generator) -> Exposure:
+_NOTES = {"AP": ("AP",), "PA": ("PA", "ERECT"), "LATERAL": ("LAT", "ERECT")}
+
+
+def _clinic(plain: Exposure, view: str, rng: np.random.Generator) -> Exposure:
     """Portables are taken without a grid, and so with more scatter."""
+    portable = view == "AP"
     scatter = float(rng.uniform(0.5, 1.1) if portable else rng.uniform(0.12, 0.45))
-    note = "" if rng.random() < 0.6 else "AP" if portable else ("PA", "ERECT")[int(rng.integers(2))]
+    noted, notes = rng.random() >= 0.6, _NOTES[view]
+    note = notes[int(rng.integers(len(notes)))] if noted else ""
     return dataclasses.replace(
         plain,
         scale=float(plain.scale * rng.uniform(1.03, 1.14)),
@@ -118,18 +124,18 @@ def _clinic(plain: Exposure, portable: bool, rng: np.random.Generator) -> Exposu
         width=float(rng.uniform(300, 540) / (1 + 0.3 * scatter)),
         black=int(rng.integers(0, 35)),
         white=int(rng.integers(200, 256)),
-        grain=float(rng.uniform(8, 30) * (1.4 if portable else 1.0)),
+        grain=float(rng.uniform(8, 26) * (1.4 if portable else 1.0)),
         quantum=float(rng.uniform(0.5, 1.0)),
         gamma=float(rng.uniform(0.8, 1.3)),
-        sharpen=float(max(0.0, rng.uniform(-0.4, 1.0))),
+        sharpen=float(max(0.0, rng.uniform(-0.3, 1.8))),
         marker_size=float(rng.uniform(0.026, 0.05)),
         note=note,
     )
 
 
-def _elsewhere(plain: Exposure, portable: bool, rng: np.random.Generator) -> Exposure:
+def _elsewhere(plain: Exposure, view: str, rng: np.random.Generator) -> Exposure:
     """Another maker's detector: blurred, noisy, its grid seen, windows and gamma of its own."""
-    near = _clinic(plain, portable, rng)
+    near = _clinic(plain, view, rng)
     return dataclasses.replace(
         near,
         scatter=near.scatter * 1.6,
@@ -137,7 +143,7 @@ def _elsewhere(plain: Exposure, portable: bool, rng: np.random.Generator) -> Exp
         width=near.width * float(rng.uniform(1.3, 1.9)),
         black=int(rng.integers(20, 70)),
         white=int(rng.integers(170, 225)),
-        grain=near.grain * float(rng.uniform(2.0, 3.5)),
+        grain=near.grain * float(rng.uniform(2.2, 3.6)),
         grid_lines=float(rng.uniform(0, 60)),
         gamma=float(rng.uniform(1.3, 2.0)),
         sharpen=float(rng.uniform(-5.0, -2.0)),

@@ -53,9 +53,9 @@ def spine(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
         ]
         dots.append(np.array([(x + 0.4 * anatomy.twist, low - 0.012), (x, low + 0.012)]))
         y += height + 0.004
-    bone += weighted(110, canvas.blur(canvas.fill(*bodies), 0.002))
-    bone += weighted(150, canvas.blur(canvas.stroke(plates, 0.0045), 0.0015))
-    return bone + weighted(130, canvas.blur(canvas.stroke(dots, 0.009), 0.002))
+    bone += weighted(60, canvas.blur(canvas.fill(*bodies), 0.003))
+    bone += weighted(95, canvas.blur(canvas.stroke(plates, 0.005), 0.002))
+    return bone + weighted(110, canvas.blur(canvas.stroke(dots, 0.009), 0.0025))
 
 
 def shoulders(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
@@ -63,8 +63,12 @@ def shoulders(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     y, w = anatomy.apex + 0.05, anatomy.half_width
     outer = 0.035 + anatomy.shoulder
     inner = w + 0.035 - anatomy.scapula  # the shoulder blade's edge, over the lung in AP views
-    clavicle = np.array([(0.03, y + 0.035), (0.055, y + 0.03), (0.12, y + 0.02), (0.20, y - 0.008)])
-    clavicle = np.concatenate([clavicle, [(0.29, y - 0.018), (0.37, outer), (0.42, outer + 0.004)]])
+    clavicle = np.array(
+        [(0.032, y + 0.066), (0.06, y + 0.052), (0.12, y + 0.028), (0.20, y + 0.004)]
+    )
+    clavicle = np.concatenate(
+        [clavicle, [(0.29, y - 0.02), (0.37, min(outer, y - 0.03)), (0.42, outer - 0.012)]]
+    )
     line = spline(clavicle, 5, closed=False)
     blade = np.array(
         [(inner + 0.01, y + 0.035), (inner - 0.03, y + 0.13), (inner - 0.018, y + 0.24)]
@@ -89,13 +93,13 @@ def shoulders(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     bars = both(
         np.concatenate([line - half[:, None] * (0, 1), (line + half[:, None] * (0, 1))[::-1]])
     )
-    bone += weighted(350, canvas.blur(canvas.fill(*(bar + shift for bar in bars)), 0.002))
+    bone += weighted(230, canvas.blur(canvas.fill(*(bar + shift for bar in bars)), 0.003))
     rims = [one + d for one in lines for d in ((0, 0.0085), (0, -0.0085))]
-    bone += weighted(280, canvas.blur(canvas.stroke(rims, 0.0038), 0.001))
+    bone += weighted(150, canvas.blur(canvas.stroke(rims, 0.0042), 0.0014))
     bone += weighted(160, canvas.blur(canvas.fill(*both(blade)), 0.003))
-    bone += weighted(280, canvas.blur(canvas.stroke(both(blade[:14], blade[22:]), 0.0055), 0.0014))
-    bone += weighted(220, canvas.blur(canvas.stroke(both(ridge), 0.009), 0.002))
-    bone += weighted(370, canvas.blur(canvas.fill(*both(head), *both(shaft)), 0.003))
+    bone += weighted(150, canvas.blur(canvas.stroke(both(blade[:14], blade[22:]), 0.0065), 0.002))
+    bone += weighted(150, canvas.blur(canvas.stroke(both(ridge), 0.011), 0.003))
+    bone += weighted(300, canvas.blur(canvas.fill(*both(head), *both(shaft)), 0.004))
     rim = both(np.concatenate([head, head[:1]]), np.concatenate([socket, socket[:1]]))
-    bone += weighted(250, canvas.blur(canvas.stroke(rim, 0.005), 0.0015))
+    bone += weighted(130, canvas.blur(canvas.stroke(rim, 0.0055), 0.002))
     return bone

@@ -33,7 +33,15 @@ def body(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     tissue += _muscles(canvas, anatomy)
     if anatomy.breast:
         tissue += weighted(300, breasts(canvas, anatomy))
+    tissue += flesh(canvas, anatomy, sharp)
     return (tissue * round(256 * anatomy.thickness)) >> 8
+
+
+def flesh(canvas: Canvas, anatomy: Anatomy, outline: np.ndarray) -> np.ndarray:
+    """Unevenness [h, w] int32 of fat and muscle, where the body's coverage is."""
+    rng = np.random.default_rng([anatomy.detail_seed, 10])
+    uneven = canvas.texture(rng, (19, 43, 89, 173)).astype(np.int32) - 128
+    return (uneven * outline) >> 8
 
 
 def _muscles(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
@@ -48,6 +56,18 @@ def _muscles(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     return weighted(120, canvas.soft_fill(0.022, *both)) + weighted(
         110, canvas.soft_fill(0.02, *straps)
     )
+
+
+def core(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
+    """Attenuation [h, w] int32 of what lies behind the breastbone, densest along the midline.
+
+    The healthy heart's share is in it; an enlarged one adds its own by displacing air.
+    """
+    x = -anatomy.twist
+    column = np.array([(-0.045, 0.2), (0.045, 0.2), (0.075, 0.5), (0.10, 1.3), (-0.10, 1.3)])
+    column = np.concatenate([column, [(-0.075, 0.5)]]) + (x, 0.0)
+    layer = weighted(260, canvas.soft_fill(0.035, column))
+    return layer + weighted(150, canvas.soft_fill(0.04, anatomy.heart()))
 
 
 def gas(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
@@ -90,7 +110,7 @@ def vessels(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     lift = np.where(sign < 0, 0.02, -0.005)
     start = np.stack([sign * 0.088, anatomy.hilum + 0.01 + lift + 0.03 * np.sin(heading)], axis=1)
     layer = canvas.empty()
-    for width in (0.0135, 0.0085, 0.0055, 0.0034, 0.0018):
+    for width in (0.0135, 0.0080, 0.0048, 0.0028, 0.0014):
         count = len(heading)
         bend = rng.uniform(-0.35, 0.35, count)
         angle = heading[:, None] + bend[:, None] * np.linspace(0, 1, 3)
@@ -109,8 +129,8 @@ def vessels(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     h = anatomy.hilum
     right = spline(np.array([(-0.075, h - 0.03), (-0.098, h + 0.02), (-0.112, h + 0.11)]), 5, False)
     left = spline(np.array([(0.07, h - 0.005), (0.10, h - 0.02), (0.118, h + 0.075)]), 5, False)
-    trunks = canvas.blur(canvas.stroke([right, left], 0.026), 0.007)
+    trunks = canvas.blur(canvas.stroke([right, left], 0.030), 0.006)
     haze = canvas.soft_fill(0.03, np.concatenate([right - (0.03, 0), right[::-1] + (0.04, 0)]),
                             np.concatenate([left - (0.04, 0), left[::-1] + (0.03, 0)]))  # fmt: skip
-    near = np.maximum(trunks, fade(haze, 0.6))
-    return np.maximum(fade(canvas.blur(layer, 0.0018), 0.5), near)
+    near = np.maximum(trunks, fade(haze, 0.8))
+    return np.maximum(fade(canvas.blur(layer, 0.0022), 0.56), near)

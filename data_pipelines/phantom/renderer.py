@@ -1,6 +1,7 @@
 """Draws a phantom: anatomy, findings and technique -> grey pixels and each finding's mask."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from data_pipelines.phantom.detector import develop, veil
 from data_pipelines.phantom.effects import effect_of, enlargement, widening
 from data_pipelines.phantom.exposure import Exposure
 from data_pipelines.phantom.kinds import Finding
+from data_pipelines.phantom.opacities import Effect
 from data_pipelines.phantom.skeleton import skeleton
 from data_pipelines.phantom.thorax import (
     SIDES,
@@ -25,7 +27,7 @@ from data_pipelines.phantom.thorax import (
 )
 
 MIN_SIZE, MAX_SIZE = 64, 1024
-_AIR = 1330  # attenuation that a lung's air takes away
+_AIR = {Detail.PLAIN: 1330, Detail.LIFELIKE: 1190}  # attenuation that a lung's air takes away
 _VISIBLE = 40  # coverage from which a pixel belongs to a finding's mask
 
 
@@ -63,8 +65,7 @@ def render(
     Raises:
       ValueError: size is outside 64..1024.
     """
-    if not MIN_SIZE <= size <= MAX_SIZE:
-        raise ValueError(f"size={size} is outside {MIN_SIZE}..{MAX_SIZE}: choose one within")
+    check_size(size)
     canvas = exposure.canvas(size)
     lung = lungs(canvas, anatomy)
     chest = np.maximum(lung[SIDES[0]], lung[SIDES[1]])
@@ -76,32 +77,37 @@ def render(
         if effect.free_air is not None:
             free = np.maximum(free, effect.free_air)
     tissue = times(fade(chest, anatomy.tissue), 255 - free)
-    mottle = fade(times(canvas.texture(detail, (9, 23, 47)), tissue), 0.9)
+    lifelike = anatomy.detail is Detail.LIFELIKE
+    cells = (9, 23, 47, 95, 167) if lifelike else (9, 23, 47)
+    mottle = fade(times(canvas.texture(detail, cells), tissue), 0.9)
     # The lungs are thinner towards their borders.
     depth = canvas.soft_fill(0.045, *(anatomy.lung(side) for side in SIDES))
     depth = np.maximum(115 + fade(depth, 140 / 255), free)
     air = times(chest - mottle, depth)
 
-    lifelike = anatomy.detail is Detail.LIFELIKE
     attenuation = (layers.body if lifelike else soft_tissue)(canvas, anatomy)
     scattered = None
     if exposure.scatter:
-        scattered = veil(exposure, canvas, attenuation - weighted(_AIR, fade(chest, 0.75)))
+        scattered = veil(
+            exposure, canvas, attenuation - weighted(_AIR[anatomy.detail], fade(chest, 0.75))
+        )
     great_vessels = mediastinum(canvas, anatomy, widening(findings))
-    heart = canvas.blur(canvas.fill(anatomy.heart(enlargement(findings))), 0.005)
+    border = canvas.fill(anatomy.heart(enlargement(findings)))
+    heart = canvas.blur(border, 0.008 if lifelike else 0.005)
     air = times(air, 255 - fade(great_vessels, 0.90))
-    air = times(air, 255 - fade(heart, 0.82))
+    air = times(air, 255 - fade(heart, 0.90 if lifelike else 0.82))
     for effect in effects:
         if effect.water is not None:
             air = times(air, 255 - effect.water)
 
     tree = (layers.vessels if lifelike else vessels)(canvas, anatomy)
     markings = times(tree, times(air, 255 - free))
-    attenuation -= weighted(_AIR, air)
-    attenuation += weighted(480 if lifelike else 350, markings)
+    attenuation -= weighted(_AIR[anatomy.detail], air)
+    attenuation += weighted(620 if lifelike else 350, markings)
     attenuation += weighted(230, great_vessels)
     attenuation -= weighted(330, airway(canvas, anatomy))
     if lifelike:
+        attenuation += layers.core(canvas, anatomy)
         attenuation -= layers.gas(canvas, anatomy)
     elif anatomy.bubble:
         attenuation -= weighted(520, gastric_bubble(canvas, anatomy))
@@ -111,10 +117,21 @@ def render(
     for effect in effects:
         if effect.added is not None:
             attenuation += effect.added
+    return see(develop(exposure, attenuation, scattered), effects)
+
+
+def check_size(size: int) -> None:
+    """Raises ValueError for a size that is not drawn."""
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise ValueError(f"size={size} is outside {MIN_SIZE}..{MAX_SIZE}: choose one within")
+
+
+def see(pixels: np.ndarray, effects: Sequence[Effect]) -> Rendering:
+    """A picture with the places of its findings, in the order of the findings."""
     masks = [(i, region > _VISIBLE) for i, e in enumerate(effects) for region in e.regions]
     seen = [(i, mask) for i, mask in masks if mask.any()]
     return Rendering(
-        pixels=develop(exposure, attenuation, scattered),
-        masks=np.array([m for _, m in seen], bool).reshape(-1, size, size),
+        pixels=pixels,
+        masks=np.array([m for _, m in seen], bool).reshape(-1, *pixels.shape),
         finding_of_mask=np.array([i for i, _ in seen], np.int32),
     )

@@ -14,7 +14,7 @@ def skeleton(canvas: Canvas, anatomy: Anatomy, air: np.ndarray) -> np.ndarray:
     Ribs show less over what has no air [h, w]: there, scattered rays take their contrast.
     """
     if anatomy.detail is Detail.LIFELIKE:
-        bone = _rib_layer(canvas, anatomy, (185, 170, 190)) * (
+        bone = _rib_layer(canvas, anatomy, (185, 165, 125)) * (
             36 + (air >> 1) + (air >> 2).astype(np.int32)
         )
         return (bone >> 8) + girdle.spine(canvas, anatomy) + girdle.shoulders(canvas, anatomy)

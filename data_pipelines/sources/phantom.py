@@ -21,10 +21,12 @@ from data_pipelines.phantom.findings import (
     open_labels,
 )
 from data_pipelines.phantom.grammar import Report, Style, write_report
+from data_pipelines.phantom.lateral import render_lateral
 from data_pipelines.phantom.prompts import PROMPTS
 from data_pipelines.phantom.renderer import MAX_SIZE, MIN_SIZE, Rendering, render
 from data_pipelines.records import CHEXPERT_LABELS, BadInput, Key, Label, Study
 
+VIEWS = ("frontal", "lateral", "all")
 _SECOND_STUDY = 0.25  # of the patients come twice
 _PORTABLE = 0.35  # of the studies are AP
 # Of every 25 patients in a row, so that shares are exact and a patient's split depends neither on
@@ -40,10 +42,12 @@ class PhantomSource:
       config: "easy" (six large findings, nothing else), "default" (all 13 labels, smaller, in
         company, as a clinic takes them) or "hard" (smaller still, with mimics, clutter and a
         shortcut that the test split lacks).
-      patients: how many; each has one or two studies of one image.
+      patients: how many; each has one or two studies.
       size: side of the square images, 64..1024.
       seed: other seeds are other patients.
       shift: in what the test split differs from training: "none", "scanner", "author", "labels".
+      views: "frontal" (one image a study), "lateral", or "all": some PA images of the wider
+        configs have a lateral one beside them, with the same report.
     """
 
     config: str = "easy"
@@ -51,6 +55,7 @@ class PhantomSource:
     size: int = 256
     seed: int = 0
     shift: str = "none"
+    views: str = "frontal"
 
     name = "phantom_cxr"
     shareable = True
@@ -66,6 +71,14 @@ class PhantomSource:
             raise BadInput(
                 "phantom_shift", f"shift={self.shift!r}: choose one of {', '.join(choices)}"
             )
+        if self.views not in VIEWS:
+            raise BadInput(
+                "phantom_views", f"views={self.views!r}: choose one of {', '.join(VIEWS)}"
+            )
+        if self.views == "lateral" and not DIFFICULTY[self.config].laterals:
+            raise BadInput(
+                "phantom_views", f"{self.config} has no lateral images: choose default or hard"
+            )
         if not MIN_SIZE <= self.size <= MAX_SIZE:
             raise BadInput(
                 "phantom_size", f"size={self.size}: choose one within {MIN_SIZE}..{MAX_SIZE}"
@@ -78,7 +91,8 @@ class PhantomSource:
     @property
     def version(self) -> str:
         shifted = "" if self.shift == "none" else f"-{self.shift}-shift"
-        return f"{VERSION}-synthetic-{self.config}-{self.size}px-seed{self.seed}{shifted}"
+        views = "" if self.views == "frontal" else f"-{self.views}"
+        return f"{VERSION}-synthetic-{self.config}{views}-{self.size}px-seed{self.seed}{shifted}"
 
     @property
     def split_rule(self) -> str:
@@ -90,23 +104,38 @@ class PhantomSource:
     def keys(self) -> Sequence[Key]:
         keys = []
         for patient in range(self.patients):
-            name, split = f"phantom{self.seed}-{patient:07d}", _split(self.seed, patient)
+            name, split = f"phantom{self.seed}-{patient:07d}", split_of(self.seed, patient)
             for study in range(1 + (_share(self.seed, patient, "studies") < _SECOND_STUDY)):
                 study_id = f"{name}-s{study}"
-                keys.append(Key(f"{study_id}-i0", study_id, name, split))
+                for image in self._images(patient, study):
+                    keys.append(Key(f"{study_id}-i{image}", study_id, name, split))
         return keys
 
+    def _images(self, patient: int, study: int) -> Sequence[int]:
+        """Which images of a study are taken: 0 is the frontal, 1 the lateral one."""
+        if self.views == "frontal":
+            return (0,)
+        beside = _share(self.seed, patient, f"lateral {study}") < DIFFICULTY[self.config].laterals
+        if self._frontal(patient, study) == "AP" or not beside:
+            return (0,) if self.views == "all" else ()
+        return (0, 1) if self.views == "all" else (1,)
+
+    def _frontal(self, patient: int, study: int) -> str:
+        rng = np.random.default_rng([self.seed, patient, study, 107])
+        return "AP" if rng.random() < _PORTABLE else "PA"
+
     def load(self, key: Key) -> Study:
-        patient, study = _numbers(key)
+        patient, study, image = _numbers(key)
         view, findings, report = self.truth(patient, study)
+        view = "LATERAL" if image else view
         rendering = self.draw(patient, study, view, findings)
         return _study(self.config, view, findings, report, rendering)
 
     def truth(self, patient: int, study: int) -> tuple[str, tuple[Finding, ...], Report]:
-        """View, findings and report of a study, without drawing it."""
+        """View of the frontal image, findings and report of a study, without drawing it."""
         rng = np.random.default_rng([self.seed, patient, study, 107])
         view = "AP" if rng.random() < _PORTABLE else "PA"
-        split = _split(self.seed, patient)
+        split = split_of(self.seed, patient)
         findings = draw_findings(self.config, view, rng, split, Shift(self.shift))
         words = np.random.default_rng([self.seed, patient, study, 109])
         elsewhere = split == "test" and Shift(self.shift) is Shift.AUTHOR
@@ -114,13 +143,14 @@ class PhantomSource:
         return view, findings, write_report(self.config, findings, words, style)
 
     def draw(self, patient: int, study: int, view: str, findings: tuple[Finding, ...]) -> Rendering:
-        """The picture of a study; `findings` may be other than its own, for comparison."""
-        own = difficulty(self.config, _split(self.seed, patient), Shift(self.shift))
+        """A picture of a study; `view` and `findings` may be other than its own, to compare."""
+        own = difficulty(self.config, split_of(self.seed, patient), Shift(self.shift))
         anatomy = sample_anatomy(self.seed, patient, view, study, own.detail)
         exposure = sample_exposure(self.seed, patient, study, view, own.scanner)
         pieces = sample_clutter(own.clutter, self.seed, patient, study, view)
         exposure = dataclasses.replace(exposure, clutter=pieces)
-        return render(anatomy, findings, exposure, self.size)
+        paint = render_lateral if view == "LATERAL" else render
+        return paint(anatomy, findings, exposure, self.size)
 
     def prompts(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
         return PROMPTS[self.config]
@@ -132,16 +162,17 @@ def _share(seed: int, patient: int, purpose: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _split(seed: int, patient: int) -> str:
+def split_of(seed: int, patient: int) -> str:
+    """The split of a patient of every config and shift."""
     first = patient - patient % len(_SPLIT_BLOCK)
     own = _share(seed, patient, "split")
     block = range(first, first + len(_SPLIT_BLOCK))
     return _SPLIT_BLOCK[sum(_share(seed, other, "split") < own for other in block)]
 
 
-def _numbers(key: Key) -> tuple[int, int]:
-    _, patient, study, _ = key.image_id.split("-")
-    return int(patient), int(study[1:])
+def _numbers(key: Key) -> tuple[int, int, int]:
+    _, patient, study, image = key.image_id.split("-")
+    return int(patient), int(study[1:]), int(image[1:])
 
 
 def _study(
