@@ -69,6 +69,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.lambda_p_warmup_steps = 0  # PCMA's weight grows linearly over these steps
     config.loss.tau_m = 0.1  # temperature of the match over queries; to 0 it is the maximum
     config.loss.sentence_block = 512  # sentences scored at once, so that B x Q x B x S never is
+    # How a device scores its rows against the whole batch's columns: auto, all at once until that
+    # passes memory_bytes | gathered, all at once | chunked, in blocks that are computed twice.
+    config.loss.contrast = "auto"
+    config.loss.memory_bytes = 2**30  # that the scores of one loss may take at once on a device
     config.loss.attention_diversity = 0.0  # weight of the overlap between queries' attention
     config.loss.convirt_temperature = 0.1
     config.loss.convirt_image_weight = 0.75  # of finding an image's report; the rest, its image

@@ -18,6 +18,7 @@ _CHOICES = {
     "objective": ("place", "clip", "siglip", "convirt"),
     "model.dtype": ("float32", "bfloat16", "float64"),
     "model.param_dtype": ("float32", "float64"),
+    "loss.contrast": ("auto", "gathered", "chunked"),
     "model.remat": ("none", "dots", "full"),
     "model.logits": ("scale", "scale_and_bias"),
     "model.image.stem": ("patch", "conv"),
@@ -160,7 +161,7 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
         "data.batch_size", "data.crop_size", "data.max_tokens", "data.max_sentences",
         "train.steps", "train.log_every", "train.eval_every", "train.checkpoint_every",
         "train.keep_checkpoints", "train.max_bad_steps", "evaluation.batch_size",
-        "evaluation.retrieval_pool", "loss.sentence_block", "model.joint_dim",
+        "evaluation.retrieval_pool", "loss.sentence_block", "loss.memory_bytes", "model.joint_dim",
         "model.image.depth", "model.text.depth", "model.observation.num_queries",
         "model.observation.depth", "model.correlation.depth", "model.correlation.rank",
     )  # fmt: skip

@@ -1,6 +1,5 @@
 """CLIP, the baseline: symmetric InfoNCE in which only the diagonal is positive."""
 
-import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
@@ -16,16 +15,20 @@ def clip_loss(
     Args:
       outputs: image_embedding [B, E], report_embedding [B, E], logit_scales["instance"].
       batch: example_mask [B]; masked rows are neither rows nor columns.
-      config: unused.
+      config: loss.contrast, loss.memory_bytes.
       step: unused.
     """
-    del config, step
-    image = contrastive.at_least_float32(outputs.image_embedding)
-    report = contrastive.at_least_float32(outputs.report_embedding)
+    del step
     scale = outputs.logit_scales["instance"]
-    logits = scale * jnp.matmul(image, report.T, precision=contrastive.HIGHEST)
-    positives = jnp.eye(logits.shape[0], dtype=bool)
-    terms = instance.symmetric_terms(logits, positives, contrastive.example_mask(batch))
+    of_images, of_reports = instance.contrast_embeddings(
+        outputs.image_embedding,
+        outputs.report_embedding,
+        instance.own_identity(outputs.image_embedding),
+        contrastive.example_mask(batch),
+        scale,
+        config,
+    )
+    terms = contrastive.both_ways(of_images, of_reports)
     return terms.loss, {
         "loss": terms.loss,
         "clip/loss": terms.loss,

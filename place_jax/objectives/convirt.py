@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from place_jax.objectives import contrastive
+from place_jax.objectives import contrastive, instance
 from place_jax.outputs import Outputs
 
 
@@ -27,14 +27,13 @@ def convirt_loss(
     del step
     settings = config.loss
     image = contrastive.at_least_float32(outputs.image_embedding)
-    report = contrastive.at_least_float32(outputs.report_embedding)
-    logits = jnp.matmul(image, report.T, precision=contrastive.HIGHEST)
-    logits = logits / settings.convirt_temperature
-    present = contrastive.example_mask(batch)
-    own = jnp.eye(logits.shape[0], dtype=bool)
-    finds_report, finds_image = (
-        contrastive.mean_terms(contrastive.anchor_terms(table, own, present), present)
-        for table in (logits, logits.T)
+    finds_report, finds_image = instance.contrast_embeddings(
+        image,
+        outputs.report_embedding,
+        instance.own_identity(image),
+        contrastive.example_mask(batch),
+        1 / jnp.asarray(settings.convirt_temperature, image.dtype),
+        config,
     )
     weight = settings.convirt_image_weight
     loss = weight * finds_report.loss + (1 - weight) * finds_image.loss

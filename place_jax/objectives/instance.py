@@ -4,8 +4,9 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from place_jax.objectives import contrastive
+from place_jax.objectives import contrastive, pairs
 from place_jax.outputs import Outputs
+from place_jax.parallel import collectives
 
 
 def instance_loss(
@@ -24,19 +25,14 @@ def instance_loss(
     Args:
       outputs: image_embedding [B, E], report_embedding [B, E], logit_scales["instance"].
       batch: report_statement [B, 2], example_mask [B]; masked rows are neither rows nor columns.
-      config: unused.
+      config: loss.contrast, loss.memory_bytes.
       step: unused.
     """
-    del config, step
-    image = contrastive.at_least_float32(outputs.image_embedding)
-    report = contrastive.at_least_float32(outputs.report_embedding)
-    logits = outputs.logit_scales["instance"] * jnp.matmul(
-        image, report.T, precision=contrastive.HIGHEST
-    )
-    statement = batch["report_statement"]
-    positives = jnp.all(statement[:, None] == statement[None, :], axis=-1)
-    present = contrastive.example_mask(batch)
-    terms = symmetric_terms(logits, positives, present)
+    del step
+    scale = outputs.logit_scales["instance"]
+    rows = outputs.image_embedding, outputs.report_embedding, batch["report_statement"]
+    rows_of, columns_of = contrast_embeddings(*rows, contrastive.example_mask(batch), scale, config)
+    terms = contrastive.both_ways(rows_of, columns_of)
     return terms.loss, {
         "instance/loss": terms.loss,
         "instance/floor": terms.floor,
@@ -44,10 +40,48 @@ def instance_loss(
     }
 
 
-def symmetric_terms(logits: Array, positives: Array, present: Array) -> contrastive.AnchorTerms:
-    """Both directions of a square contrast, [B, B], averaged over the rows that are present [B]."""
-    rows = contrastive.anchor_terms(logits, positives, present)
-    columns = contrastive.anchor_terms(logits.T, positives.T, present)
-    return contrastive.both_ways(
-        contrastive.mean_terms(rows, present), contrastive.mean_terms(columns, present)
-    )
+def contrast_embeddings(
+    image: Array, report: Array, identity: Array, present: Array, scale: Array, config: ConfigDict
+) -> tuple[contrastive.AnchorTerms, contrastive.AnchorTerms]:
+    """Contrasts reports for each image, and images for each report, over the global batch.
+
+    Args:
+      image: [B, E] unit rows.
+      report: [B, E] unit rows.
+      identity: [B, K]; a pair is positive where all K numbers of its rows are equal.
+      present: [B] bool; the others are neither rows nor columns.
+      scale: of the cosines.
+      config: loss.contrast, loss.memory_bytes.
+
+    Returns:
+      Means over images, and over reports.
+    """
+
+    whole_batch = len(image)
+
+    def contrast(axes, rows, scale):
+        image, report, identity, present = rows
+
+        def score(columns):
+            report, other = columns
+            cosine = jnp.matmul(image, report.T, precision=contrastive.HIGHEST)
+            positives = jnp.all(identity[:, None] == other[None, :], axis=-1)
+            return scale * cosine, positives
+
+        return pairs.contrast_both_ways(
+            score,
+            (report, identity),
+            present,
+            present,
+            axes=axes,
+            block=pairs.columns_at_once(len(image), whole_batch, image.dtype, config),
+        )
+
+    whole_batch = len(image)
+    image, report = contrastive.at_least_float32(image), contrastive.at_least_float32(report)
+    return collectives.spread(contrast, (image, report, identity, present), scale)
+
+
+def own_identity(image: Array) -> Array:
+    """[B, 1]: each row is positive with itself alone."""
+    return jnp.arange(len(image), dtype=jnp.int32)[:, None]

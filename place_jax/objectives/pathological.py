@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from place_jax.objectives import contrastive
+from place_jax.objectives import contrastive, statement_contrast
 from place_jax.outputs import Outputs
 
 
@@ -139,13 +139,12 @@ def pathological_loss(
     Args:
       outputs: v_por [B, Q, E], t_por [B, S, E], logit_scales["pathological"].
       batch: statement [B, S, 2], sentence_mask [B, S], example_mask [B].
-      config: loss.tau_m, loss.sentence_block.
+      config: loss.tau_m, loss.sentence_block, loss.contrast, loss.memory_bytes.
       step: unused.
     """
     del step
-    scores = sentence_scores(outputs, config)
-    over_images, over_sentences = contrast_statements(
-        scores, statement_targets(batch, scores.dtype), outputs.logit_scales["pathological"]
+    over_images, over_sentences = statement_contrast.contrast_spread(
+        functools.partial(match_scores, tau_m=config.loss.tau_m), outputs, batch, config
     )
     terms = contrastive.both_ways(over_images, over_sentences)
     return terms.loss, {

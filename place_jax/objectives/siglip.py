@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from place_jax.objectives import contrastive
+from place_jax.objectives import contrastive, pairs
 from place_jax.outputs import Outputs
+from place_jax.parallel import collectives
 
 
 def siglip_loss(
@@ -22,25 +23,43 @@ def siglip_loss(
       outputs: image_embedding [B, E], report_embedding [B, E], logit_scales["siglip"] (10 at
         first), logit_biases["siglip"] (-10 at first, so that most pairs begin as negatives).
       batch: example_mask [B]; masked rows are neither rows nor columns.
-      config: unused.
+      config: loss.contrast, loss.memory_bytes.
       step: unused.
     """
-    del config, step
+    del step
+    scale, bias = outputs.logit_scales["siglip"], outputs.logit_biases["siglip"]
     image = contrastive.at_least_float32(outputs.image_embedding)
     report = contrastive.at_least_float32(outputs.report_embedding)
-    scale, bias = outputs.logit_scales["siglip"], outputs.logit_biases["siglip"]
-    logits = scale * jnp.matmul(image, report.T, precision=contrastive.HIGHEST) + bias
-    present = contrastive.example_mask(batch)
-    own = jnp.eye(logits.shape[0], dtype=bool)
-    terms = -jax.nn.log_sigmoid(jnp.where(own, logits, -logits))
-    loss = contrastive.weighted_mean(jnp.sum(jnp.where(present, terms, 0), axis=1), present)
-    hits = jnp.diagonal(logits) > jnp.max(
-        jnp.where(present & ~own, logits, -jnp.inf), axis=1, initial=-jnp.inf
-    )
+
+    def contrast(axes, rows, whole):
+        scale, bias = whole
+        image, report, number, present = rows
+
+        def row_sums(columns):
+            report, other, present = columns
+            cosine = jnp.matmul(image, report.T, precision=contrastive.HIGHEST)
+            logits = scale * cosine + bias
+            own = number[:, None] == other[None, :]
+            terms = -jax.nn.log_sigmoid(jnp.where(own, logits, -logits))
+            fixed = jax.lax.stop_gradient(logits)
+            best_negative = jnp.max(jnp.where(present & ~own, fixed, -jnp.inf), axis=1)
+            own_logit = jnp.max(jnp.where(own, fixed, -jnp.inf), axis=1)
+            return jnp.sum(jnp.where(present, terms, 0), axis=1), own_logit, best_negative
+
+        columns = collectives.gather((report, number, present), axes)
+        block = pairs.columns_at_once(len(image), len(columns[0]), image.dtype, config)
+        terms, own_logit, best_negative = collectives.map_blocks(row_sums, columns, block)
+        hits = jnp.max(own_logit, axis=0) > jnp.max(best_negative, axis=0)
+        values = jnp.sum(terms, axis=0), hits.astype(terms.dtype)
+        return pairs.mean_rows(values, present, axes)
+
+    number = jnp.arange(len(image), dtype=jnp.int32)
+    rows = image, report, number, contrastive.example_mask(batch)
+    loss, top1 = collectives.spread(contrast, rows, (scale, bias))
     return loss, {
         "loss": loss,
         "siglip/loss": loss,
-        "siglip/top1": contrastive.weighted_mean(hits.astype(loss.dtype), present),
+        "siglip/top1": top1,
         "logit_scale/siglip": scale,
         "logit_bias/siglip": bias,
     }

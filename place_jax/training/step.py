@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from place_jax.models.functional import Model
+from place_jax.parallel.collectives import on_mesh
 from place_jax.parallel.mesh import batch_sharding, replicated
 from place_jax.parallel.partition import param_shardings
 from place_jax.training.optimizer import learning_rate
@@ -117,6 +118,8 @@ def init_state(
 def compile_step(step: Step, state: TrainState, mesh: Mesh) -> Step:
     """The step under one jit over the mesh; the state that it is given is donated.
 
+    The losses spread over the mesh, and activations are held to it.
+
     Args:
       step: from `make_train_step`.
       state: a state, or an abstract one, for its shardings.
@@ -124,7 +127,7 @@ def compile_step(step: Step, state: TrainState, mesh: Mesh) -> Step:
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     return jax.jit(
-        step,
+        on_mesh(step, mesh),
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
