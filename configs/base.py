@@ -93,6 +93,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.train.checkpoint_every = 500
     config.train.keep_checkpoints = 2
     config.train.max_bad_steps = 10
+    # Parts that the batch goes through the model in, one after another; the loss is the whole's.
+    config.train.accumulation = 1
     config.train.ema_decay = 0.0  # 0: no moving average of the parameters is kept
     config.train.calibrate = True  # centre and scale both projections on the first batch
 

@@ -160,8 +160,9 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
     at_least_one = (
         "data.batch_size", "data.crop_size", "data.max_tokens", "data.max_sentences",
         "train.steps", "train.log_every", "train.eval_every", "train.checkpoint_every",
-        "train.keep_checkpoints", "train.max_bad_steps", "evaluation.batch_size",
-        "evaluation.retrieval_pool", "loss.sentence_block", "loss.memory_bytes", "model.joint_dim",
+        "train.keep_checkpoints", "train.max_bad_steps", "train.accumulation",
+        "evaluation.batch_size", "evaluation.retrieval_pool", "loss.sentence_block",
+        "loss.memory_bytes", "model.joint_dim",
         "model.image.depth", "model.text.depth", "model.observation.num_queries",
         "model.observation.depth", "model.correlation.depth", "model.correlation.rank",
     )  # fmt: skip
@@ -185,6 +186,12 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"config key model.correlation.mask_ratio={given['model.correlation.mask_ratio']}: "
             "between 0 and 1, both excluded"
+        )
+    batch_size, parts = given["data.batch_size"], given["train.accumulation"]
+    if batch_size % parts:
+        raise ConfigError(
+            f"data.batch_size={batch_size} does not split into train.accumulation={parts} parts: "
+            f"use a multiple of {parts}"
         )
     crop, patch = given["data.crop_size"], given["model.image.patch_size"]
     if crop % patch:

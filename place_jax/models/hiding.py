@@ -7,7 +7,10 @@ import jax.numpy as jnp
 from einops import rearrange, repeat
 from jax import Array
 
+from place_jax.models.parts import in_parts
 
+
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Hiding:
     """A draw of hidden patches.
@@ -23,6 +26,7 @@ class Hiding:
     order: Array
 
 
+@in_parts
 def draw_hiding(key: Array, batch: int, patches: int, ratio: float) -> Hiding:
     """Hides exactly round(N * ratio) patches of each image, the same whatever the sharding.
 

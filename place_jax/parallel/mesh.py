@@ -50,9 +50,23 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def check_batch_size(batch_size: int, mesh: Mesh, *, key: str = "batch_size") -> None:
-    """Raises ValueError where a batch does not divide over the devices that share it."""
+def check_batch_size(
+    batch_size: int, mesh: Mesh, *, key: str = "batch_size", parts: int = 1
+) -> None:
+    """Raises ValueError where a batch does not divide over the devices that share it.
+
+    Args:
+      batch_size: of the whole batch.
+      mesh: from `make_mesh`.
+      key: what the config calls it.
+      parts: of the batch that follow one another, each of which has to divide.
+    """
     ways = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+    if parts > 1 and batch_size % (ways * parts):
+        raise ValueError(
+            f"{key}={batch_size} in train.accumulation={parts} parts does not divide over {ways} "
+            f"devices: use a multiple of {ways * parts}"
+        )
     if batch_size % ways:
         raise ValueError(
             f"{key}={batch_size} does not divide over {ways} devices: use a multiple of {ways}"

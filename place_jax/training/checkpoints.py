@@ -28,7 +28,8 @@ FOLDER = "checkpoints"
 MAY_CHANGE = (
     "data.dir", "train.steps", "train.log_every", "train.eval_every", "train.checkpoint_every",
     "train.keep_checkpoints", "train.max_bad_steps", "evaluation.", "mesh.", "model.remat",
-    "model.image.weights", "model.text.weights", "loss.sentence_block",
+    "train.accumulation", "loss.contrast", "loss.memory_bytes", "loss.sentence_block",
+    "model.image.weights", "model.text.weights",
 )  # fmt: skip
 
 

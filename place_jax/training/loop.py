@@ -85,7 +85,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainR
             "pairs, and evaluate on it"
         )
     mesh = make_mesh(config.mesh)
-    check_batch_size(config.data.batch_size, mesh, key="data.batch_size")
+    check_batch_size(
+        config.data.batch_size, mesh, key="data.batch_size", parts=config.train.accumulation
+    )
     model = Model.from_config(
         config.model,
         image_size=config.data.crop_size,

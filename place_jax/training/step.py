@@ -13,6 +13,7 @@ from place_jax.models.functional import Model
 from place_jax.parallel.collectives import on_mesh
 from place_jax.parallel.mesh import batch_sharding, replicated
 from place_jax.parallel.partition import param_shardings
+from place_jax.training.accumulation import value_and_gradient
 from place_jax.training.optimizer import learning_rate
 from place_jax.training.state import TrainState
 
@@ -39,11 +40,21 @@ def make_train_step(
     def step(state: TrainState, batch: Mapping[str, Array]) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(state.key, state.step) if hides_patches else None
 
-        def loss_of(params):
-            outputs = model.apply(params, state.model_state, batch, key=key)
+        if config.train.accumulation > 1 and jax.tree.leaves(state.model_state):
+            raise ValueError(
+                f"train.accumulation={config.train.accumulation} with a model whose statistics are "
+                "taken over the batch: use a model without batch norm, or train.accumulation=1"
+            )
+
+        def apply(params, rows, key):
+            return model.apply(params, state.model_state, rows, key=key)
+
+        def loss_of(outputs):
             return objective(outputs, batch, config, step=state.step)
 
-        (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        (loss, metrics), gradients = value_and_gradient(
+            apply, loss_of, state.params, batch, key, parts=config.train.accumulation
+        )
         norm = optax.global_norm(gradients)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
