@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from data_pipelines.records import BadInput, Source
-from data_pipelines.shards import ShardSpec, encode_shard, hide_accelerators
+from data_pipelines.shards import ShardSpec, encode_shard, start_worker
 
 
 class _EncodeShard(beam.DoFn):
@@ -34,7 +34,7 @@ class _EncodeShard(beam.DoFn):
         if self._own_process:
             # spawn: a fork would copy the locks of TensorFlow's and JAX's threads.
             self._pool = concurrent.futures.ProcessPoolExecutor(
-                1, multiprocessing.get_context("spawn"), initializer=hide_accelerators
+                1, multiprocessing.get_context("spawn"), initializer=start_worker
             )
 
     def process(self, spec: ShardSpec):

@@ -72,6 +72,13 @@ def _describe(data: PreparedData) -> list[str]:
         f"left out: {sum(unusable.values())} images"
         + (f" ({_reasons(unusable)}); quarantine.jsonl names them" if unusable else "")
     )
+    repeated = data.manifest.get("duplicates")
+    if repeated:
+        fate = "left out" if manifest["duplicates_dropped"] else "kept"
+        lines.append(
+            f"the same to the eye in two splits: {_reasons(repeated)} ({fate}); duplicates.jsonl "
+            "names them"
+        )
     lines.append(
         f"vocabulary: {manifest['vocab_size']} pieces, {data.vocab_hash}; prompts for zero-shot: "
         + (f"{len(data.prompts)} labels" if data.prompts else "none")

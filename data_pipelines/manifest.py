@@ -4,9 +4,9 @@
     index/<name>-<split>-00000-of-00016.npz  written after its shard: the shard is finished
     index/<split>.npz                        where every record of a split lies, and whose it is
     tokens/<vocabulary hash>/<split>.npz     token sidecar, beside its vocab.txt
-    settings.json manifest.json quarantine.jsonl prompts.json vocab.txt
+    settings.json manifest.json quarantine.jsonl duplicates.jsonl prompts.json vocab.txt
 
-The manifest is written last: a folder without one is not finished.
+The manifest is written last, after tfds's own metadata: a folder without it is not finished.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import importlib.metadata
 import io
 import json
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ from data_pipelines.records import SPLITS, BadInput, Key
 FORMAT = 2  # of the folder; raised when older code could not read it
 # Keys of the manifest that may change while the records stay the same.
 _NOT_DATA = ("vocab_hash", "vocab_size", "code_version")
+
+_PARTIAL = ".partial"
 
 Manifest = dict[str, Any]
 
@@ -75,11 +78,29 @@ def disk_full_is_bad_input(path: epath.PathLike) -> Iterator[None]:
         ) from None
 
 
+def partial_path(path: epath.Path) -> epath.Path:
+    """Where a file is written before it takes its name: a place of this process alone, since a
+    cluster may run the same work twice at once.
+    """
+    return path.parent / f".{path.name}.{socket.gethostname()}-{os.getpid()}{_PARTIAL}"
+
+
+def remove_partials(folder: epath.Path) -> None:
+    """Removes what a process that was killed had half written."""
+    tokens = folder / "tokens"
+    parts = list(tokens.iterdir()) if tokens.exists() else []
+    for part in (folder, folder / "index", *parts):
+        if part.exists():
+            for path in part.iterdir():
+                if path.name.startswith(".") and path.name.endswith(_PARTIAL):
+                    path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def write_aside(path: epath.Path) -> Iterator[epath.Path]:
     """Yields a path to write to; it takes its name when all went well and goes away otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.partial"
+    partial = partial_path(path)
     with disk_full_is_bad_input(path.parent):
         try:
             yield partial

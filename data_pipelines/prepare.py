@@ -9,14 +9,15 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from etils import epath
 
+from data_pipelines import duplicates, token_sidecar
 from data_pipelines import manifest as folder_layout
-from data_pipelines import token_sidecar
 from data_pipelines.dicom import Window
 from data_pipelines.manifest import Manifest
 from data_pipelines.progress import progress
@@ -45,6 +46,7 @@ def prepare(
     limit: int | None = None,
     max_bad_fraction: float = 0.01,
     dicom_window: Window = Window.HEADER,
+    drop_duplicates: bool = False,
     beam_options: Sequence[str] = (),
 ) -> Manifest:
     """Prepares a data set for training.
@@ -60,6 +62,8 @@ def prepare(
       limit: at most so many images, of all splits together.
       max_bad_fraction: the build fails when more of the images than this are unusable.
       dicom_window: how the values of DICOM files become grey levels.
+      drop_duplicates: leaves out of training what looks the same as an image of validation or
+        test, and out of validation what looks the same as one of test.
       beam_options: for another Beam runner, such as `--runner=DataflowRunner`.
 
     Returns:
@@ -84,7 +88,17 @@ def prepare(
     )
     if tokenizer is None:
         _check_training_texts(specs)
-    _take_folder(folder, source, specs, image_size, limit, dicom_window)
+    settings = {
+        "format": folder_layout.FORMAT,
+        "name": source.name,
+        "version": source.version,
+        "image_size": image_size,
+        "limit": limit,
+        "dicom_window": dicom_window.value,
+        "drop_duplicates": drop_duplicates,
+        "shards": {spec.split: spec.shards for spec in specs},
+    }
+    _take_folder(folder, settings)
     missing = [spec for spec in specs if not is_finished(spec, folder)]
     if missing:
         beam_encode = _import_beam()
@@ -97,6 +111,9 @@ def prepare(
                 workers=min(workers, max(1, images // _MIN_PER_WORKER)),
                 beam_options=beam_options,
             )
+    repeated = duplicates.find_duplicates(folder, specs)
+    if drop_duplicates:
+        duplicates.drop_duplicates(folder, specs, repeated)
     reasons = _close_splits(folder, specs, [key.line for key in keys])
     _check_bad(reasons, sum(len(spec.keys) for spec in specs), max_bad_fraction, folder)
     if tokenizer is None:
@@ -126,6 +143,8 @@ def prepare(
         "left_out": dict(source.left_out),
         "normaliser_version": NORMALISER_VERSION,
         "splits": {split: _describe_split(folder, specs, split) for split in _splits(specs)},
+        "duplicates": dict(sorted(duplicates.write_list(folder, repeated, keys).items())),
+        "duplicates_dropped": drop_duplicates,
         "quarantined": dict(sorted(reasons.items())),
         "vocab_hash": tokenizer.hash,
         "vocab_size": tokenizer.size,
@@ -152,24 +171,8 @@ def _check(**settings: int | None) -> None:
             raise BadInput(f"bad_{name}", f"{name}={value} must be at least 1")
 
 
-def _take_folder(
-    folder: epath.Path,
-    source: Source,
-    specs: Sequence[ShardSpec],
-    image_size: int,
-    limit: int | None,
-    dicom_window: Window,
-) -> None:
+def _take_folder(folder: epath.Path, settings: Mapping[str, Any]) -> None:
     """Marks the folder as ours and as unfinished. Raises BadInput if it holds something else."""
-    settings = {
-        "format": folder_layout.FORMAT,
-        "name": source.name,
-        "version": source.version,
-        "image_size": image_size,
-        "limit": limit,
-        "dicom_window": dicom_window.value,
-        "shards": {spec.split: spec.shards for spec in specs},
-    }
     path = folder / "settings.json"
     if path.exists():
         before = json.loads(path.read_text())
@@ -180,8 +183,11 @@ def _take_folder(
                     f"{os.fspath(folder)!r} was prepared with {name}={before.get(name)!r}, not "
                     f"{value!r}: choose another --out-dir, or delete this one",
                 )
-        (folder / "manifest.json").unlink(missing_ok=True)
+        for name in ("manifest.json", "dataset_info.json"):  # ours and tfds's
+            (folder / name).unlink(missing_ok=True)
+        folder_layout.remove_partials(folder)
         return
+    folder_layout.remove_partials(folder)  # of the very first file
     if folder.exists() and any(folder.iterdir()):
         raise BadInput(
             "folder_not_empty",
@@ -337,6 +343,14 @@ def _report(manifest: Manifest, folder: epath.Path) -> None:
         reasons = ", ".join(f"{reason} {count}" for reason, count in manifest["left_out"].items())
         print(f"not taken: {reasons}", file=sys.stderr)
     bad = manifest["quarantined"]
+    if manifest["duplicates"]:
+        pairs = ", ".join(f"{pair} {count}" for pair, count in manifest["duplicates"].items())
+        fate = "left out" if manifest["duplicates_dropped"] else "--drop-duplicates leaves them out"
+        print(
+            f"images that look the same as one of another split: {pairs} ({fate}); see "
+            f"{folder / 'duplicates.jsonl'}",
+            file=sys.stderr,
+        )
     if bad:
         reasons = ", ".join(f"{reason} {count}" for reason, count in bad.items())
         print(

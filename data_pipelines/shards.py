@@ -3,9 +3,12 @@
 import dataclasses
 import hashlib
 import json
+import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 from etils import epath
 
@@ -13,6 +16,7 @@ from data_pipelines import manifest as folder_layout
 from data_pipelines import reports
 from data_pipelines.dicom import Window
 from data_pipelines.image import encode_png, fit_geometry, fit_long_side
+from data_pipelines.image_hash import image_hash
 from data_pipelines.record_codec import encode_record
 from data_pipelines.records import SPLITS, BadInput, Key, Source, Study, label_names
 from data_pipelines.tfrecord import FOOTER, HEADER, frame
@@ -163,8 +167,6 @@ def make_record(
         boxes = boxes * np.float32(fit_geometry(study.pixels.shape, image_size))
     mask = b""
     if study.mask is not None:
-        import cv2
-
         # Class ids must not be mixed: the nearest pixel's, never a mean of two.
         mask = encode_png(
             cv2.resize(study.mask, pixels.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
@@ -187,6 +189,7 @@ def make_record(
         "box_label": study.box_label,
         "mask": mask,
         "sentence_box": np.asarray(study.sentence_box, np.int32).reshape(-1, 2),
+        "image_hash": image_hash(pixels),  # for the index, not stored with the record
     }
 
 
@@ -206,9 +209,16 @@ def _records(source: Source, spec: ShardSpec, quarantined: list) -> Iterator[tup
             quarantined.append((key.image_id, position, f"error_{type(error).__name__}"))
 
 
-def hide_accelerators() -> None:
-    """Starts a worker process: encoding wants no accelerator, whatever a library would take."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+def start_worker() -> None:
+    """Starts a worker process: one of several that share the machine, for as long as their parent
+    lives.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # whatever a library would take of accelerators
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # A parent that is killed tells nobody: its workers would wait for work for ever.
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def encode_shard(source: Source, spec: ShardSpec, out_dir: str) -> None:
@@ -219,7 +229,7 @@ def encode_shard(source: Source, spec: ShardSpec, out_dir: str) -> None:
     path = folder / folder_layout.shard_name(spec.name, spec.split, spec.shard, spec.shards)
     quarantined: list[tuple[str, int, str]] = []
     names = label_names(source)
-    kept, positions, sizes, labels, sentences = [], [], [], [], []
+    kept, positions, sizes, labels, sentences, hashes = [], [], [], [], [], []
     digest, file_bytes = hashlib.sha256(), 0
     with folder_layout.write_aside(path) as partial, partial.open("wb") as file:
         for key, position, record in _records(source, spec, quarantined):
@@ -238,6 +248,7 @@ def encode_shard(source: Source, spec: ShardSpec, out_dir: str) -> None:
             sizes.append(len(data))
             labels.append(record["labels"])
             sentences.append(len(record["sentences"]))
+            hashes.append(record["image_hash"])
     size = np.array(sizes, np.int64)
     start = np.cumsum(HEADER + size + FOOTER) - (size + FOOTER)
     folder_layout.write_arrays(
@@ -252,6 +263,8 @@ def encode_shard(source: Source, spec: ShardSpec, out_dir: str) -> None:
         sentences=np.array(sentences, np.int32),
         study_id=np.array([key.study_id for key in kept], str),
         patient_id=np.array([key.patient_id for key in kept], str),
+        image_hash=np.array(hashes, np.uint64).reshape(len(kept), 4),
+        dropped=np.zeros((0, 4), np.int64),  # `duplicates.drop_duplicates` writes it
         quarantined_id=np.array([q[0] for q in quarantined], str),
         quarantined_position=np.array([q[1] for q in quarantined], np.int64),
         quarantined_reason=np.array([q[2] for q in quarantined], str),

@@ -170,6 +170,12 @@ def _add_prepare(verbs) -> None:
         "from 0.5 to 99.5 %% of the values (percentile); from the smallest to the largest (full)",
     )
     parser.add_argument(
+        "--drop-duplicates",
+        action="store_true",
+        help="leave out of training what looks the same as an image of validation or test; else "
+        "such images are only listed",
+    )
+    parser.add_argument(
         "--beam-options",
         nargs="*",
         default=[],
@@ -197,6 +203,7 @@ def _prepare(arguments) -> None:
         limit=arguments.limit,
         max_bad_fraction=arguments.max_bad_fraction,
         dicom_window=Window(arguments.dicom_window),
+        drop_duplicates=arguments.drop_duplicates,
         beam_options=[f"--{option.lstrip('-')}" for option in arguments.beam_options],
     )
 

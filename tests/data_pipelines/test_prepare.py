@@ -3,14 +3,19 @@
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
+from etils import epath
 from toy_source import KilledElsewhere, ToySource, pixels
 
+from data_pipelines import manifest as folder_layout
 from data_pipelines import prepare as prepare_module
 from data_pipelines.batches import open_data, read_records
 from data_pipelines.image import decode_png, fit_long_side
@@ -110,6 +115,15 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(whole, tmp_path):
     assert contents(out) == contents(whole)
 
 
+def test_killed_at_any_moment_and_run_again_it_is_the_same_bytes(whole, tmp_path):
+    """kill -9: before the first file, in the midst of shards and indices, before the manifest."""
+    out = tmp_path / "data"
+    program = pathlib.Path(__file__).with_name("killed_prepare.py")
+    moments = ["1", "2", "3", "5", "8", "9", "14", "17", "20", "26", "29"]
+    subprocess.run([sys.executable, program, out, *moments], check=True, env=os.environ)
+    assert contents(out) == contents(whole)
+
+
 def test_only_what_is_missing_or_cut_short_is_written_again(whole, tmp_path):
     out = tmp_path / "data"
     shutil.copytree(whole, out)
@@ -165,15 +179,24 @@ def test_a_report_without_a_sentence_is_left_out(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="the system has no /dev/full")
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, monkeypatch):
     out = tmp_path / "data"
     with pytest.raises(MemoryError):
         prepare(ToySource(bad=(0,), fault="interrupt"), out, **SETTINGS)
     name = "toy-train.tfrecord-00002-of-00004"
     (out / name).unlink(missing_ok=True)
-    (out / f".{name}.partial").symlink_to("/dev/full")  # every write to it finds a full disk
-    with pytest.raises(BadInput) as error:
-        prepare(ToySource(), out, **SETTINGS)
+    full = out / f".{name}.full"
+    with monkeypatch.context() as patched:
+
+        def partial_path(path):
+            if path.name != name:
+                return path.parent / f".{path.name}.partial"
+            full.symlink_to("/dev/full")  # every write to it finds a full disk
+            return epath.Path(full)
+
+        patched.setattr(folder_layout, "partial_path", partial_path)
+        with pytest.raises(BadInput) as error:
+            prepare(ToySource(), out, **SETTINGS)
     assert error.value.reason == "disk_full"
     assert "\n" not in str(error.value) and str(out) in str(error.value)
     assert not list(out.glob(".*")) and not (out / name).exists()
