@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 
+import command_line
 import numpy as np
 import pytest
 from chexpert_tree import COLUMNS, many_rows, row, write_csv, write_jpeg
@@ -268,9 +269,9 @@ def test_options_say_what_there_is_to_choose(options, says):
 
 def test_from_the_command_line(small, tmp_path, capsys):
     out = tmp_path / "data"
-    options = ("--raw-dir", str(small), "--out-dir", str(out), "--image-size", "32")
-    command = ["prepare", "chexpert", *options, "--workers", "1", "--views", "all"]
-    assert cli.main([*command, "--test-set", "5x200"]) == 0
+    options = ("--image-size", "32", "--views", "all", "--test-set", "5x200")
+    command_line.prepare("chexpert", small, out, *options)
     assert open_data(out).splits["test"] == 1
-    assert cli.main(["prepare", "chexpert", *options, "--seed", "3"]) == 1
+    options = ("--raw-dir", str(small), "--out-dir", str(out), "--seed", "3")
+    assert cli.main(["prepare", "chexpert", *options]) == 1
     assert "chexpert takes no --seed" in capsys.readouterr().err

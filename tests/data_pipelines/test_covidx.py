@@ -2,13 +2,13 @@
 
 import pickle
 
+import command_line
 import numpy as np
 import pytest
 from chexpert_tree import write_jpeg
 from sklearn.model_selection import train_test_split
 
 from data_pipelines.batches import open_data, read_records
-from data_pipelines.prepare import prepare
 from data_pipelines.records import BadInput
 from data_pipelines.sources.covidx import CovidxSource
 
@@ -122,9 +122,8 @@ def test_training_does_not_see_patients_of_the_test_list(root):
 
 def test_prepared(root, tmp_path):
     (root / "train" / "005.jpg").write_bytes(b"<!DOCTYPE html><html>")
-    manifest = prepare(
-        CovidxSource(str(root)), tmp_path / "data", image_size=32, workers=1, max_bad_fraction=0.05
-    )
+    options = ("--image-size", "32", "--max-bad-fraction", "0.05", "--list-version", "9A")
+    manifest = command_line.prepare("covidx", root, tmp_path / "data", *options)
     assert sum(d["examples"] for d in manifest["splits"].values()) == 45
     assert manifest["quarantined"] == {"html_page": 1} and not manifest["shareable"]
     data = open_data(tmp_path / "data")

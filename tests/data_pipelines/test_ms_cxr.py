@@ -2,6 +2,7 @@
 
 import pickle
 
+import command_line
 import cv2
 import mimic_tree
 import numpy as np
@@ -146,7 +147,7 @@ def test_from_the_command_line(tree, tmp_path, capsys):
     command += ["--image-size", "24", "--workers", "1"]
     assert cli.main(command) == 1
     assert "give --vocab vocab.txt" in capsys.readouterr().err and not out.exists()
-    assert cli.main([*command, "--vocab", str(vocab)]) == 0
+    command_line.prepare("ms_cxr", tree, out, "--image-size", "24", "--vocab", str(vocab))
     data = open_data(out)
     assert data.splits == {"test": 2} and has_links(data, "test")
     record = next(r for r in read_records(data, "test") if r["image_id"] == name(1))

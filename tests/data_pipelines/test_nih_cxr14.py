@@ -4,6 +4,7 @@ import csv
 import pickle
 import shutil
 
+import command_line
 import numpy as np
 import pytest
 from chexpert_tree import write_jpeg
@@ -82,7 +83,7 @@ def test_labels_views_and_boxes_of_an_image(root):
 
 
 def test_prepared(root, tmp_path):
-    manifest = prepare(NihCxr14Source(str(root)), tmp_path / "data", image_size=32, workers=1)
+    manifest = command_line.prepare("nih_cxr14", root, tmp_path / "data", "--image-size", "32")
     assert {s: d["examples"] for s, d in manifest["splits"].items()} == {
         "train": 28,
         "validation": 4,
@@ -198,6 +199,7 @@ def test_a_patient_of_both_lists_is_an_error(root, tmp_path):
         prepare(NihCxr14Source(str(root)), tmp_path / "out", image_size=32, workers=1)
 
 
+@pytest.mark.real
 @pytest.mark.real
 def test_the_owner_s_boxes_and_some_of_its_images(real_data, tmp_path):
     with (real_data / "nih64.csv").open() as file:

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 
+import command_line
 import cv2
 import numpy as np
 import pytest
@@ -10,10 +11,8 @@ from sklearn.model_selection import train_test_split
 
 from data_pipelines.batches import open_data, read_records
 from data_pipelines.image import decode_png
-from data_pipelines.prepare import prepare
 from data_pipelines.records import BadInput
 from data_pipelines.sources.object_cxr import ObjectCxrSource
-from data_pipelines.sources.registry import make_source
 
 TRAIN = [f"{i:05d}" for i in range(1, 21)]
 DEV = [f"{i:05d}" for i in range(8001, 8006)]
@@ -153,8 +152,8 @@ def test_lists_of_something_else(tree, tmp_path):
 
 
 def test_prepared(tree, tmp_path, capfd):
-    source = make_source("object_cxr", {"raw_dir": str(tree)})
-    manifest = prepare(source, tmp_path / "data", image_size=100, workers=1)
+    options = ("--image-size", "100")
+    manifest = command_line.prepare("object_cxr", tree, tmp_path / "data", *options)
     assert {s: d["examples"] for s, d in manifest["splits"].items()} == {
         "train": 16,
         "validation": 4,

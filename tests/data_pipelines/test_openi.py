@@ -4,6 +4,7 @@ import csv
 import pickle
 import tarfile
 
+import command_line
 import numpy as np
 import openi_tree
 import pytest
@@ -188,8 +189,7 @@ def test_no_bytes_stop_the_parser(data):
 
 def test_from_the_command_line(tree, tmp_path, capsys):
     out = tmp_path / "data"
-    command = ["prepare", "openi", "--raw-dir", str(tree), "--out-dir", str(out)]
-    assert cli.main([*command, "--image-size", "32", "--workers", "1", "--views", "all"]) == 0
+    command_line.prepare("openi", tree, out, "--image-size", "32", "--views", "all")
     said = capsys.readouterr().err
     assert "no_image 1" in said and "train 10, validation 2, test 3" in said
     assert cli.main(["inspect", str(out), "--out", str(tmp_path / "sheet.png")]) == 0

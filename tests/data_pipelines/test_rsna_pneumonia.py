@@ -3,6 +3,7 @@
 import csv
 import pickle
 
+import command_line
 import dicom_files
 import numpy as np
 import pytest
@@ -10,9 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from data_pipelines.batches import open_data, read_records
 from data_pipelines.image import decode_png
-from data_pipelines.prepare import prepare
 from data_pipelines.records import BadInput, Label
-from data_pipelines.sources.registry import make_source
 from data_pipelines.sources.rsna_pneumonia import RsnaPneumoniaSource
 
 LABELS = RsnaPneumoniaSource.label_names
@@ -176,8 +175,8 @@ def test_rows_that_contradict_themselves(tmp_path, row, classes, reason):
 
 
 def test_prepared(tree, tmp_path, capfd):
-    source = make_source("rsna_pneumonia", {"raw_dir": str(tree), "protocol": "strict"})
-    manifest = prepare(source, tmp_path / "data", image_size=64, workers=1)
+    options = ("--image-size", "64", "--protocol", "strict")
+    manifest = command_line.prepare("rsna_pneumonia", tree, tmp_path / "data", *options)
     assert {s: d["examples"] for s, d in manifest["splits"].items()} == {
         "train": 12,
         "validation": 4,
@@ -197,6 +196,7 @@ def test_prepared(tree, tmp_path, capfd):
     assert not [s for s in dicom_files.SECRETS if s.encode() in everything]
 
 
+@pytest.mark.real
 def test_rows_of_the_official_list(real_data, tmp_path):
     sample = real_data / "formats" / "rsna_stage2_labels_sample.csv"
     with sample.open(newline="") as file:

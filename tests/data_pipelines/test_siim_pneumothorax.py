@@ -4,6 +4,7 @@ import csv
 import pickle
 import shutil
 
+import command_line
 import dicom_files
 import numpy as np
 import pytest
@@ -12,9 +13,7 @@ from sklearn.model_selection import train_test_split
 from data_pipelines.annotations import encode_relative_rle
 from data_pipelines.batches import open_data, read_records
 from data_pipelines.image import decode_png
-from data_pipelines.prepare import prepare
 from data_pipelines.records import BadInput
-from data_pipelines.sources.registry import make_source
 from data_pipelines.sources.siim_pneumothorax import SiimPneumothoraxSource
 
 UIDS = [f"1.2.276.0.7230010.3.1.4.8323329.{i}.151" for i in range(20)]
@@ -176,8 +175,8 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 def test_prepared(nested, tmp_path, capfd):
-    source = make_source("siim_pneumothorax", {"raw_dir": str(nested)})
-    manifest = prepare(source, tmp_path / "data", image_size=64, workers=1)
+    options = ("--image-size", "64")
+    manifest = command_line.prepare("siim_pneumothorax", nested, tmp_path / "data", *options)
     assert {s: d["examples"] for s, d in manifest["splits"].items()} == {
         "train": 14,
         "validation": 3,
@@ -196,6 +195,7 @@ def test_prepared(nested, tmp_path, capfd):
     assert records[MANY]["labels"].tolist() == [1] and records[UIDS[0]]["labels"].tolist() == [0]
 
 
+@pytest.mark.real
 def test_rows_of_the_official_list(real_data, tmp_path):
     sample = real_data / "formats" / "siim_rle_sample.csv"
     (tmp_path / "stage_2_train.csv").write_bytes(sample.read_bytes())
