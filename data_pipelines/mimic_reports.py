@@ -29,6 +29,15 @@ _APART = re.compile(r"^[ \t]*(?:ADDENDUM|ADDENDA|WET[ \t]+READ)\b[ \t]*:?", re.M
 # Capitals, and the colon of a time. Bounded, so that a long line costs no squared time.
 _NAME = r"[A-Z](?:[A-Z0-9 \t,;()/&.'_#+-]|(?<=\d):(?=\d\d)){1,89}"
 _CAPITALS = re.compile(rf"^[ \t]*({_NAME}):(?!\d)", re.MULTILINE)
+# Found without a colon too, alone in a line or before lower case: other reports are all capitals.
+_NO_COLON = re.compile(
+    r"^[ \t]*(FINDINGS|IMPRESSION|COMPARISON)(?:\.|(?=[ \t]*$)|(?=[ \t][^\n:]{0,60}?[a-z]))",
+    re.MULTILINE,
+)
+_EMPTY_HEADING = re.compile(
+    r"^[ \t]*(INDICATION|COMPARISON|TECHNIQUE|RECOMMENDATION|NOTIFICATION):[ \t]*\n[ \t]*\n",
+    re.MULTILINE,
+)
 _ANY_CASE = re.compile(r"^[ \t]*([A-Za-z]{7,12})[ \t]*:", re.MULTILINE)
 # A line in capitals that stands alone is the name of an examination, with no colon after it.
 _TITLE = re.compile(rf"\s*{_NAME}:?\s*")
@@ -53,7 +62,10 @@ _KINDS = (
     (re.compile(r"\b(?:COMPARISONS?|COMPARED|PRIORS?)\b"), "COMPARISON"),
     (re.compile(r"\b(?:TECHNIQUE|PROCEDURE|EXAM|EXAMINATION|STUDY|STUDIES)\b"), "TECHNIQUE"),
 )
-_SPELLED = ("findings", "impression", "indication", "comparison", "technique", "examination")
+_SPELLED = (
+    *("findings", "impression", "conclusion", "indication", "comparison"),
+    *("technique", "examination"),
+)
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -86,14 +98,17 @@ def parse_report(text: str) -> MimicReport:
             "is it a report?",
         )
     main = _main_text(text.replace("\r\n", "\n").replace("\r", "\n"))
-    parts = reports.list_sections(_with_plain_headings(main))
+    plain = _with_plain_headings(main)
+    parts = reports.list_sections(plain)
     found = {}
     for kind in ("findings", "impression", "indication", "comparison"):
         found[kind] = "\n\n".join(body for name, body in parts if name == kind and body)
     has_headings = bool(found["findings"] or found["impression"])
     if not has_headings:
-        name, found["findings"] = _text_without_heading(parts)
-        found |= {name: found[name].partition("\n\n")[0]} if found.get(name) else {}
+        name, found["findings"] = _text_without_heading(plain)
+        found |= (
+            {name: found[name].removesuffix(found["findings"]).strip()} if name in found else {}
+        )
     return MimicReport(**found, has_headings=has_headings)
 
 
@@ -129,7 +144,8 @@ def _main_text(text: str) -> str:
 
 def _with_plain_headings(text: str) -> str:
     """The same text, with headings that `reports.split_sections` knows."""
-    text = _APART.sub("\n\nNOTIFICATION:", _ANY_CASE.sub(_respelled, text))
+    text = _NO_COLON.sub(r"\1:", _ANY_CASE.sub(_respelled, text))
+    text = _APART.sub("\n\nNOTIFICATION:", text)
     # An examination's name heads what was seen, but where findings have a heading of their own.
     own = any(_kind(m.group(1)) == "FINDINGS" for m in _CAPITALS.finditer(text)) or bool(
         re.search(r"^[ \t]*findings?[ \t]*:", text, re.IGNORECASE | re.MULTILINE)
@@ -171,12 +187,16 @@ def _respelled(match: re.Match) -> str:
     return f"{close[0].upper()}:" if close else match.group()
 
 
-def _text_without_heading(parts: list[tuple[str, str]]) -> tuple[str, str]:
+def _text_without_heading(plain: str) -> tuple[str, str]:
     """(section it was taken from, what was seen), where no heading says so: below the own paragraph
     of the last section that has more than that, or before all headings.
+
+    A heading with an empty line after it has no paragraph of its own: it was left in a template.
     """
-    for name, body in reversed(parts):
-        paragraphs = body.split("\n\n")[1 if name else 0 :]
-        if any(paragraphs) and name not in ("notification", "recommendation"):
+    for name, body in reversed(reports.list_sections(_EMPTY_HEADING.sub(r"\1: ___\n\n", plain))):
+        paragraphs = body.split("\n\n")
+        own = paragraphs.pop(0) if name else ""
+        told = name in ("notification", "recommendation") and own != "___"
+        if any(paragraphs) and not told:
             return name, "\n\n".join(paragraphs)
     return "", ""

@@ -81,6 +81,10 @@ def test_all_sections():
         ("FINDINGS AND IMPRESSION: Clear.", "Clear.", ""),
         ("REPORT: Clear. SUMMARY here.\nCOMPARISON: None.", "Clear. SUMMARY here.", ""),
         ("FINDINGS: Lungs clear.\n Heart: normal.", "Lungs clear. Heart: normal.", ""),
+        # no colon, or a full stop
+        ("FINDINGS\n Clear.\n\n IMPRESSION\n Normal.", "Clear.", "Normal."),
+        ("IMPRESSION AP chest since ___:\n\n Normal.", "", "AP chest since ___:\n\nNormal."),
+        ("FINDINGS: Clear.\n\n COMPARISON.  ___\n\n CONLCUSION: Normal.", "Clear.", "Normal."),
         # what is in capitals throughout is no title
         ("THERE IS NO CHEST TUBE\n\nIMPRESSION: Normal.", "", "Normal."),
         ("", "", ""),
@@ -105,6 +109,12 @@ def test_findings_and_impression(text, findings, impression):
             "Clear lungs.",
         ),
         ("Lungs are clear.\n\nCOMPARISON: ___.", "Lungs are clear."),
+        # headings that a template left empty
+        ("INDICATION: Cough.\n\n COMPARISON: \n \n Clear lungs.", "Clear lungs."),
+        (
+            "FINDINGS: \n \n IMPRESSION: \n \n RECOMMENDATION(S): \n \n Clear lungs.\n No edema.",
+            "Clear lungs. No edema.",
+        ),
         (f"{BANNER}\n Lungs are\n clear.", "Lungs are clear."),
         ("INDICATION: Cough.", ""),
     ],
@@ -112,7 +122,7 @@ def test_findings_and_impression(text, findings, impression):
 def test_a_report_without_headings_is_taken_from_its_last_paragraphs(text, findings):
     report = parse_report(text)
     assert (report.findings, report.impression) == (findings, "") and not report.has_headings
-    assert "Clear lungs" not in report.indication
+    assert "Clear lungs" not in report.indication + report.comparison
 
 
 def test_words_and_tokens():
