@@ -184,8 +184,12 @@ def columns_at_once(
     contrast = Contrast(config.loss.contrast)
     if contrast is Contrast.GATHERED:
         return columns
-    copies = TABLE_COPIES + DEPTH_COPIES * depth
-    fits = config.loss.memory_bytes // (rows * copies * jnp.dtype(dtype).itemsize)
+    fits = config.loss.memory_bytes // bytes_at_once(rows, 1, dtype, depth=depth)
     if contrast is Contrast.CHUNKED:
         fits = min(fits, -(-columns // 2))
     return max(1, min(columns, fits))
+
+
+def bytes_at_once(rows: int, columns: int, dtype: jnp.dtype, *, depth: int = 0) -> int:
+    """What scoring so many columns at once takes, with its gradient; as of `columns_at_once`."""
+    return rows * columns * (TABLE_COPIES + DEPTH_COPIES * depth) * jnp.dtype(dtype).itemsize

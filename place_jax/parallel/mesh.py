@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
@@ -34,10 +35,37 @@ def make_mesh(mesh_config: ConfigDict, devices: Sequence[jax.Device] | None = No
         )
     if free:
         sizes[free[0]] = count // fixed
-    shape, types = tuple(sizes.values()), (AxisType.Auto,) * len(AXES)
     if devices is None:
-        return jax.make_mesh(shape, AXES, axis_types=types)
-    return Mesh(np.asarray(devices).reshape(shape), AXES, axis_types=types)
+        devices = jax.devices()
+    arranged = _arrange(tuple(sizes.values()), list(devices))
+    return Mesh(arranged, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def _arrange(shape: tuple[int, ...], devices: list[jax.Device]) -> np.ndarray:
+    """Devices in that shape, neighbours on the mesh as near as the interconnect has them.
+
+    Over several slices, replica or else data is the axis that crosses the data-centre network: what
+    it carries is one reduction of the gradients a step.
+
+    Raises:
+      ValueError: neither divides over the slices.
+    """
+    if devices[0].platform != "tpu":
+        return np.asarray(devices).reshape(shape)
+    slices = len({getattr(device, "slice_index", None) or 0 for device in devices})
+    if slices == 1:
+        return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    for axis in ("replica", "data"):
+        across = [slices if name == axis else 1 for name in AXES]
+        if shape[AXES.index(axis)] % slices == 0:
+            within = [size // ways for size, ways in zip(shape, across, strict=True)]
+            return mesh_utils.create_hybrid_device_mesh(
+                within, across, devices, allow_split_physical_axes=True
+            )
+    raise ValueError(
+        f"mesh replica={shape[0]}, data={shape[1]} does not divide over {slices} slices: set "
+        f"mesh.replica={slices}"
+    )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

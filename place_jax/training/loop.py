@@ -10,10 +10,11 @@ from collections.abc import Callable
 import jax
 from ml_collections import ConfigDict
 
-from place_jax import configuration, objectives
-from place_jax.models.functional import Model, count_params
-from place_jax.parallel.mesh import check_batch_size, make_mesh
+from place_jax import configuration
+from place_jax.models.functional import count_params
+from place_jax.parallel.mesh import make_mesh
 from place_jax.training import checkpoints
+from place_jax.training.assembly import assemble
 from place_jax.training.bad_steps import BadSteps
 from place_jax.training.feed import Feed
 from place_jax.training.full_disk import explain_full_disk
@@ -25,12 +26,11 @@ from place_jax.training.held_out import (
     write_whole,
 )
 from place_jax.training.metric_writers import TRAIN, MetricWriter
-from place_jax.training.optimizer import make_optimizer
 from place_jax.training.preemption import Preemption, Stopped, StopRequested
 from place_jax.training.progress import Progress, say
 from place_jax.training.starting import first_state
 from place_jax.training.state import TrainState
-from place_jax.training.step import Step, abstract_state, compile_step, make_train_step
+from place_jax.training.step import Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,17 +85,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainR
             "pairs, and evaluate on it"
         )
     mesh = make_mesh(config.mesh)
-    check_batch_size(
-        config.data.batch_size, mesh, key="data.batch_size", parts=config.train.accumulation
-    )
-    model = Model.from_config(
-        config.model,
-        image_size=config.data.crop_size,
-        vocab_size=config.model.text.vocab_size or data.tokenizer.size,
-    )
-    tx = make_optimizer(config)
-    step = make_train_step(model, tx, objectives.get(config.objective), config)
-    abstract = abstract_state(model, tx, config, mesh)
+    run = assemble(config, mesh, vocab_size=data.tokenizer.size)
+    model, tx, abstract = run.model, run.tx, run.abstract
 
     def feed_from(start_step: int) -> Feed:
         rows = batches.training_batches(
@@ -149,8 +140,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainR
 
         try:
             if start_step < config.train.steps:
-                run = _Run(config, preemption, writer, held_out, progress, save)
-                state = run.train(start_step, state, compile_step(step, abstract, mesh), feed)
+                steps = _Run(config, preemption, writer, held_out, progress, save)
+                state = steps.train(start_step, state, run.step, feed)
             at = int(state.step)
             checkpointer.wait()
             params, model_state = evaluated_params(state), state.model_state
