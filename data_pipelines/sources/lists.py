@@ -54,9 +54,10 @@ def find(raw_dir: os.PathLike | str, names: Sequence[str], release: str) -> epat
     """
     found = find_optional(raw_dir, names)
     if found is None:
+        wanted = dict.fromkeys(os.path.basename(name) for name in names)
         raise BadInput(
             "missing_list",
-            f"{os.fspath(raw_dir)!r} holds no {' or '.join(names)}: it comes with {release}; give "
+            f"{os.fspath(raw_dir)!r} holds no {' or '.join(wanted)}: it comes with {release}; give "
             "--raw-dir the folder that holds it",
         )
     return found

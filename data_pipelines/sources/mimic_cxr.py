@@ -26,6 +26,7 @@ _SPLITS = {"train": "train", "validate": "validation", "test": "test"}
 # Images of the official split, all views (stated with the R2Gen numbers of many papers).
 _OFFICIAL = {"train": 368_960, "validation": 2_991, "test": 5_159}
 _MIN_WORDS = 3
+_CHECKED = 50  # images, of which one has to be there before all are looked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +119,8 @@ class MimicCxrSource:
         """One key an image, in the order of the split's list. Reads every report once.
 
         Raises:
-          BadInput: missing_list, missing_images, bad_id, bad_split, bad_label, or what
-            `lists.read_table` raises.
+          BadInput: missing_list, missing_images, other_images, bad_id, bad_split, bad_label, or
+            what `lists.read_table` raises.
         """
         _files.fresh(self)
         return _choice.fresh(self).keys
@@ -193,7 +194,8 @@ def _choice(source: MimicCxrSource) -> _Choice:
         else:
             left_out[reason] += 1
     if rows:
-        files.reports.check([(row.patient, row.study) for row in rows[:20]])
+        files.images.check([(row.patient, row.study, row.image) for row in rows[:_CHECKED]])
+        files.reports.check([(row.patient, row.study) for row in rows[:_CHECKED]])
     faults = _report_faults(source, files, {row.study: row.patient for row in rows})
     left_out.update(faults[row.study] for row in rows if row.study in faults)
     rows = [row for row in rows if row.study not in faults]

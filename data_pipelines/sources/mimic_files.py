@@ -66,11 +66,11 @@ class ImageFiles:
       groups: those of the ten folders p10 to p19 that are there.
 
     Raises:
-      BadInput: missing_images or other_images.
+      BadInput: missing_images.
     """
 
     def __init__(self, raw_dir: os.PathLike | str, images: str):
-        self._suffix = _SUFFIX[images]
+        self._images = images
         self._root, self.groups = None, frozenset()
         for folder in _folders(images):
             root = epath.Path(raw_dir) / folder / "files"
@@ -87,7 +87,22 @@ class ImageFiles:
 
     def path(self, patient: str, study: str, image: str) -> epath.Path:
         """Of one image."""
-        return self._root / patient[:3] / patient / study / f"{image}{self._suffix}"
+        suffix = _SUFFIX[self._images]
+        return self._root / patient[:3] / patient / study / f"{image}{suffix}"
+
+    def check(self, some: Sequence[tuple[str, str, str]]) -> None:
+        """Raises BadInput: other_images, where not one of these (patient, study, image) is there.
+
+        The other release has the same folders with other files in them.
+        """
+        if some and not any(self.path(*names).exists() for names in some):
+            other = next(images for images in IMAGES if images != self._images)
+            raise BadInput(
+                "other_images",
+                f"{os.fspath(self._root)!r} holds no {_SUFFIX[self._images]} file of the list's "
+                f"first images: these come with {_RELEASE[self._images]}; of {_RELEASE[other]} "
+                f"take --images {other}",
+            )
 
 
 class ReportFiles:

@@ -29,6 +29,7 @@ _COLUMNS = ("dicom_id", "category_name", "label_text", "path", "image_width", "i
 _BOX = ("x", "y", "w", "h")
 _PATH = re.compile(r"(?:.*/)?p\d\d/p(\d{8})/s(\d{8})/([0-9a-f-]+)\.\w+")
 _SPLITS = {"train": "train", "val": "validation", "validate": "validation", "test": "test"}
+_CHECKED = 50  # images, of which one has to be there before all are looked for
 _SIDES_DIFFER = 0.01  # of the ratio of sides, in a copy of another size
 
 
@@ -76,8 +77,8 @@ class MsCxrSource:
         """One key an image, in the order in which the list first names it.
 
         Raises:
-          BadInput: missing_list, missing_images, bad_path, bad_number, bad_box, bad_label,
-            bad_split, or what `lists.read_table` raises.
+          BadInput: missing_list, missing_images, other_images, bad_path, bad_number, bad_box,
+            bad_label, bad_split, contradicting_rows, or what `lists.read_table` raises.
         """
         return _tables.fresh(self).keys
 
@@ -152,10 +153,13 @@ def _tables(source: MsCxrSource) -> _Tables:
         if min(size) <= 0:
             raise BadInput("bad_number", f"{where}: an image of {size[0]:g} x {size[1]:g} pixels")
         images.setdefault(key.image_id, _Image(*size, [])).marks.append(_mark(row, where))
+    files = ImageFiles(source.raw_dir, source.images)
+    some = list(keys.values())[:_CHECKED]
+    files.check([(key.patient_id, key.study_id, key.image_id) for key in some])
     return _Tables(
         keys=list(keys.values()),
         images=images,
-        files=ImageFiles(source.raw_dir, source.images),
+        files=files,
         digest=hashlib.blake2b(repr(rows).encode(), digest_size=6).hexdigest(),
     )
 

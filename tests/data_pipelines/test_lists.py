@@ -64,9 +64,9 @@ def test_a_list_larger_than_any_official_one_is_not_read_whole(tmp_path, monkeyp
 
 def test_a_missing_list_is_named_with_what_it_comes_with(tmp_path):
     with pytest.raises(BadInput) as error:
-        lists.find(tmp_path, ("train.csv", "x/train.csv"), "the Example release")
+        lists.find(tmp_path, ("train.csv", "x/train.csv", "test.csv"), "the Example release")
     message = str(error.value)
-    assert "train.csv or x/train.csv" in message and "the Example release" in message
+    assert "holds no train.csv or test.csv: it comes with the Example release" in message
     assert str(tmp_path) in message and "--raw-dir" in message
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "train.csv").touch()

@@ -155,6 +155,8 @@ def test_what_is_missing_is_named_with_where_it_comes_from(tmp_path):
     assert "mimic-cxr-2.0.0-split.csv" in message() and "MIMIC-CXR-JPG of PhysioNet" in message()
     mimic_tree.write_lists(tmp_path)
     assert "files/p10" in message()
+    (tmp_path / "files" / "p10").mkdir(parents=True)
+    assert "holds no .jpg file" in message() and "--images dicom" in message()
     mimic_tree.write_images(tmp_path)
     assert "mimic-cxr-reports.zip" in message() and "not with its JPG release" in message()
     mimic_tree.write_archive(tmp_path / "mimic-cxr-reports.zip")
