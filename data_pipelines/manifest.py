@@ -13,6 +13,7 @@ import contextlib
 import errno
 import hashlib
 import importlib.metadata
+import importlib.util
 import io
 import json
 import os
@@ -32,6 +33,17 @@ _NOT_DATA = ("vocab_hash", "vocab_size", "code_version")
 _PARTIAL = ".partial"
 
 Manifest = dict[str, Any]
+
+
+def check_scheme(path: epath.PathLike) -> None:
+    """Raises BadInput: no_s3, where TensorFlow, which knows no s3://, would be asked for it."""
+    off = os.environ.get("EPATH_USE_TF", "").lower() in ("0", "f", "false", "no")
+    if os.fspath(path).startswith("s3://") and not off and importlib.util.find_spec("tensorflow"):
+        raise BadInput(
+            "no_s3",
+            f"{os.fspath(path)!r}: s3:// is read through s3fs: `pip install s3fs`, and set "
+            "EPATH_USE_TF=0 before the command",
+        )
 
 
 def shard_name(name: str, split: str, shard: int, shards: int) -> str:
@@ -144,6 +156,7 @@ def read_arrays(path: epath.Path) -> dict[str, np.ndarray]:
 
 def read_manifest(folder: epath.PathLike) -> Manifest:
     """Reads the manifest. Raises BadInput where the folder is not a finished one."""
+    check_scheme(folder)
     path = epath.Path(folder) / "manifest.json"
     try:
         manifest = json.loads(path.read_text())

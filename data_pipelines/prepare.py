@@ -74,6 +74,7 @@ def prepare(
         disk. The folder then holds no manifest and does not pass for finished.
     """
     _check(image_size=image_size, shards=shards, workers=workers, limit=limit)
+    folder_layout.check_scheme(out_dir)
     folder = epath.Path(out_dir)
     tokenizer = None if vocab is None else Tokenizer.from_file(Path(vocab))
     keys = source.keys()

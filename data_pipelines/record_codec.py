@@ -128,9 +128,14 @@ def decode_record(data: bytes, fields: Iterable[str] | None = None) -> dict[str,
             values = list(feature.bytes_list.value)
             if dtype == "str":
                 values = [value.decode() for value in values]
+            if not shape and len(values) != 1:
+                raise ValueError(f"field {name!r} holds {len(values)} values, a record wants one")
             record[name] = values if shape else values[0]
             continue
         values = feature.float_list if dtype.startswith("float") else feature.int64_list
         full = tuple(-1 if size is None else size for size in shape)
-        record[name] = np.array(values.value, dtype).reshape(full)
+        try:
+            record[name] = np.array(values.value, dtype).reshape(full)
+        except OverflowError:
+            raise ValueError(f"field {name!r} holds a number that is no {dtype}") from None
     return record

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from data_pipelines import image
 from data_pipelines.records import BadInput, Label
 
 MAX_LIST_BYTES = 2 << 30  # inflated; the longest official list is a tenth of it
+_PART = 1 << 20
 # What spreadsheets and pandas write where there is nothing.
 _NOTHING = frozenset(("nan", "na", "n/a", "#n/a", "none", "null"))
 _LABELS: Mapping[str, Label] = {
@@ -78,10 +80,15 @@ def read_text(path: os.PathLike | str) -> str:
     try:
         with path.open("rb") as file:
             packed = gzip.GzipFile(fileobj=file) if path.name.endswith(".gz") else file
-            data = packed.read(MAX_LIST_BYTES + 1)
+            # In parts: to read at most so much, Python would take the memory of so much.
+            parts, size = [], 0
+            while size <= MAX_LIST_BYTES and (part := packed.read(_PART)):
+                parts.append(part)
+                size += len(part)
+            data = b"".join(parts)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise BadInput("missing_list", f"{path} is not a file: download it again") from None
-    except (OSError, EOFError) as error:  # gzip raises both
+    except (OSError, EOFError, zlib.error) as error:  # gzip raises all three
         raise BadInput(
             "damaged_list", f"{path} cannot be read ({type(error).__name__}): download it again"
         ) from None
