@@ -24,7 +24,7 @@ import dicom_files
 import numpy as np
 from test_dicom_refusals import samples
 
-from data_pipelines import annotations, manifest, reports
+from data_pipelines import annotations, manifest, mimic_reports, openi_reports, reports
 from data_pipelines.dicom import read_dicom, read_shape
 from data_pipelines.image import read_image
 from data_pipelines.record_codec import decode_record, encode_record
@@ -39,6 +39,18 @@ FINAL REPORT
 INDICATION: ___F with cough, 3.5 cm mass // eval
 FINDINGS: 1. The heart is normal, approx. 2.5 cm.  2) No effusion.
 IMPRESSION: Dr. ___ was told at 3 p.m. e.g. of it."""
+MIMIC = f"""                                 FINAL REPORT
+ EXAMINATION:  CHEST (PA AND LAT)
+
+ {REPORT}
+
+ ADDENDUM  1. Compared with ___, unchanged."""
+OPENI = b"""<?xml version="1.0" encoding="utf-8"?>
+<eCitation><uId id="CXR7" /><MedlineCitation><Article>
+<Abstract><AbstractText Label="FINDINGS">Heart &amp; lungs <b>clear</b>, XXXX.</AbstractText>
+<AbstractText Label="IMPRESSION">Normal.</AbstractText></Abstract></Article></MedlineCitation>
+<MeSH><major>normal</major></MeSH><parentImage id="CXR7_IM-2263-1001"><figureId>F1</figureId>
+</parentImage></eCitation>"""
 
 
 def flipped(content: bytes, generator: random.Random) -> bytes:
@@ -113,6 +125,11 @@ def read_report(content: bytes, folder: pathlib.Path) -> None:
             reports.fingerprint(reports.normalise_statement(sentence))
 
 
+def read_mimic_report(content: bytes, folder: pathlib.Path) -> None:
+    report = mimic_reports.parse_report(content.decode("utf-8", "replace"))
+    mimic_reports.count_mgca_tokens(report.findings, report.impression)
+
+
 def read_runs(content: bytes, folder: pathlib.Path) -> None:
     mask = annotations.decode_relative_rle(content.decode("latin-1"), 64, 48)
     assert mask.shape == (64, 48) and mask.max() <= 1
@@ -153,6 +170,8 @@ TARGETS: dict[str, tuple[Callable[[], list[bytes]], Callable[[bytes, pathlib.Pat
     "list": (lambda: [b'name,label\na,1\n"b, c",0\n' * 3, b"name,label\n\xef\xbb,1"], read_table),
     "packed_list": (lambda: [gzip.compress(b"name,label\na,1\nb,0\n" * 50)], read_packed_table),
     "report": (lambda: [REPORT.encode()], read_report),
+    "mimic_report": (lambda: [MIMIC.encode()], read_mimic_report),
+    "openi_xml": (lambda: [OPENI], lambda content, _: openi_reports.parse_report(content)),
     "run_lengths": (lambda: [b"5 10 54 9 100 1 0 64", b"-1", b" 3 4 "], read_runs),
     "shapes": (
         lambda: [b"0 1 2 30 40;1 5 5 9 20", b"2 1 1 30 2 20 40 1 30;0 2 2 9 9"],
