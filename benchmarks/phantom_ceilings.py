@@ -32,7 +32,7 @@ RESULT = pathlib.Path(__file__).parent / "results" / "phantom_ceilings.json"
 SIZE = 128
 BATCH = 32
 # Training images, epochs over them.
-EFFORT = {"easy": (4000, 6), "default": (8000, 7), "hard": (8000, 7)}
+EFFORT = {"easy": (4000, 4), "default": (6000, 5), "hard": (6000, 5)}
 _WIDTHS = (48, 64, 128)
 
 

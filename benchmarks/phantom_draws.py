@@ -7,6 +7,7 @@ import pathlib
 
 import numpy as np
 
+from data_pipelines.phantom import VERSION
 from data_pipelines.phantom.findings import DIFFICULTY, LABEL_OF
 from data_pipelines.records import CHEXPERT_LABELS
 from data_pipelines.sources.phantom import PhantomSource
@@ -39,8 +40,12 @@ def drawn_labels(config: str) -> list[str]:
 
 
 def draw(config: str, split: str, count: int, size: int, folder: pathlib.Path, shift="none"):
-    """`count` frontal images of a split. A folder that holds them already is read."""
-    path = folder / f"{config}-{split}-{shift}-{count}-{size}.npz"
+    """The first `count` frontal images of a split. A folder that holds them, or more, is read."""
+    prefix = f"{config}-{VERSION}-{split}-{shift}-{size}-"
+    path = folder / f"{prefix}{count}.npz"
+    for kept in folder.glob(f"{prefix}*.npz"):
+        if kept.stem.removeprefix(prefix).isdigit() and int(kept.stem.split("-")[-1]) >= count:
+            path = kept
     if not path.exists():
         share = {"train": 0.8, "validation": 0.08, "test": 0.12}[split]
         patients = 25 * (int(count / share / 1.2 / 25) + 2)
@@ -59,7 +64,7 @@ def draw(config: str, split: str, count: int, size: int, folder: pathlib.Path, s
         np.savez_compressed(aside, **fields)
         aside.rename(path)
     with np.load(path, allow_pickle=True) as stored:
-        return Draws(**{name: stored[name] for name in stored.files})
+        return Draws(**{name: stored[name][:count] for name in stored.files})
 
 
 def _load(job) -> dict[str, np.ndarray]:

@@ -48,7 +48,7 @@ def central_line(finding, canvas, anatomy, rng) -> Effect:
         way = [(s * 0.30, apex + 0.13), (s * 0.20, apex + 0.06), (s * 0.08, apex + 0.09)]
     way += [(-0.045, 0.30)] if s < 0 else [(0.0, apex + 0.14), (-0.04, 0.29)]
     wires = canvas.stroke([spline(np.array([*way, tip]), 6, closed=False)], 0.0048)
-    return _effect(canvas.empty(), 0, wires, 560)
+    return _effect(canvas.empty(), 0, wires, 900)
 
 
 def tube(finding, canvas, anatomy, rng) -> Effect:
@@ -59,5 +59,5 @@ def tube(finding, canvas, anatomy, rng) -> Effect:
     wall = canvas.stroke([line - (0.011, 0), line + (0.011, 0), line[-2:]], 0.005)
     marker = canvas.stroke([line + (0.006, 0)], 0.003)
     body = canvas.stroke([line], 0.020)
-    added = (body.astype(np.int32) * 340 + np.maximum(wall, marker).astype(np.int32) * 900) >> 8
+    added = (body.astype(np.int32) * 400 + np.maximum(wall, marker).astype(np.int32) * 1300) >> 8
     return Effect([np.maximum(body, wall)], added=added)

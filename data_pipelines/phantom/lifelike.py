@@ -66,8 +66,8 @@ def core(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     x = -anatomy.twist
     column = np.array([(-0.045, 0.2), (0.045, 0.2), (0.075, 0.5), (0.10, 1.3), (-0.10, 1.3)])
     column = np.concatenate([column, [(-0.075, 0.5)]]) + (x, 0.0)
-    layer = weighted(260, canvas.soft_fill(0.035, column))
-    return layer + weighted(150, canvas.soft_fill(0.04, anatomy.heart()))
+    layer = weighted(190, canvas.soft_fill(0.035, column))
+    return layer + weighted(110, canvas.soft_fill(0.04, anatomy.heart()))
 
 
 def gas(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:

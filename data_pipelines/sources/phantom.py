@@ -9,6 +9,7 @@ import numpy as np
 
 from data_pipelines.phantom import VERSION
 from data_pipelines.phantom.anatomy import sample_anatomy
+from data_pipelines.phantom.card import write_card
 from data_pipelines.phantom.clutter import sample_clutter
 from data_pipelines.phantom.exposure import sample_exposure
 from data_pipelines.phantom.findings import (
@@ -151,6 +152,16 @@ class PhantomSource:
         exposure = dataclasses.replace(exposure, clutter=pieces)
         paint = render_lateral if view == "LATERAL" else render
         return paint(anatomy, findings, exposure, self.size)
+
+    def card(self) -> str:
+        """The data card, in Markdown; it says that all of this is synthetic."""
+        return write_card(
+            self.config,
+            size=self.size,
+            seed=self.seed,
+            shift=Shift(self.shift),
+            views=self.views,
+        )
 
     def prompts(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
         return PROMPTS[self.config]

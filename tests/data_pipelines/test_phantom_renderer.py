@@ -22,8 +22,8 @@ GROWING = (Kind.CARDIOMEGALY, Kind.EDEMA, Kind.WIDE_MEDIASTINUM, *SIDED)
 # "easy" is what the demo's numbers rest on.
 GOLDEN = {
     "easy": "4d389dd1c39162df",
-    "default": "17a367252ff9af9c",
-    "hard": "b9f28bdecc0fdbec",
+    "default": "7f11403c49110d57",
+    "hard": "25503f9573a6d942",
 }
 
 

@@ -6,10 +6,11 @@ import pickle
 import numpy as np
 import pytest
 
-from data_pipelines.phantom.findings import DIFFICULTY, LABEL_OF
+from data_pipelines.phantom.findings import DIFFICULTY, LABEL_OF, Kind
 from data_pipelines.records import CHEXPERT_LABELS, SPLITS, BadInput, Label
 from data_pipelines.reports import split_sentences
-from data_pipelines.sources.phantom import PhantomSource
+from data_pipelines.sources.phantom import PhantomSource, split_of
+from data_pipelines.sources.subsets import subset
 
 EASY = ("Cardiomegaly", "Edema", "Consolidation", "Pneumothorax", "Pleural Effusion")
 
@@ -77,6 +78,70 @@ def test_another_author_writes_the_test_reports_of_a_shifted_source_and_no_other
         )
         assert before == after
         assert (report == other) == (key.split != "test")
+
+
+@pytest.mark.parametrize("config", ["default", "hard"])
+def test_another_scanner_takes_the_test_pictures_of_the_same_findings_and_no_others(config):
+    own, shifted = (
+        PhantomSource(config=config, patients=50, size=64, shift=s) for s in ("none", "scanner")
+    )
+    for key in own.keys()[::3]:
+        before, after = own.load(key), shifted.load(key)
+        assert before.findings == after.findings
+        np.testing.assert_array_equal(before.labels, after.labels)
+        assert np.array_equal(before.pixels, after.pixels) == (key.split != "test")
+
+
+def test_a_shift_of_labels_changes_how_often_findings_are_there_in_the_test_split_alone():
+    shares = {}
+    for shift in ("none", "labels"):
+        source = PhantomSource(config="default", patients=4000, shift=shift)
+        for split in ("train", "test"):
+            patients = [p for p in range(4000) if split_of(0, p) == split][:450]
+            drawn = [{f.kind for f in source.truth(p, 0)[1]} for p in patients]
+            shares[shift, split] = {k: np.mean([k in kinds for kinds in drawn]) for k in Kind}
+    assert shares["none", "train"] == shares["labels", "train"]
+    before, after = shares["none", "test"], shares["labels", "test"]
+    assert after[Kind.LESION] > 1.5 * before[Kind.LESION]
+    assert after[Kind.EDEMA] < 0.6 * before[Kind.EDEMA]
+
+
+def test_in_hard_a_device_betrays_a_finding_in_training_and_not_in_the_test_split():
+    source = PhantomSource(config="hard", patients=4000)
+    gap = {}
+    for split in ("train", "validation", "test"):
+        patients = [p for p in range(4000) if split_of(0, p) == split][:480]
+        kinds = [{f.kind for f in source.truth(p, 0)[1]} for p in patients]
+        line = {
+            has: np.mean([Kind.CENTRAL_LINE in k for k in kinds if (Kind.PNEUMOTHORAX in k) == has])
+            for has in (True, False)
+        }
+        gap[split] = line[True] - line[False]
+    print({split: round(float(value), 2) for split, value in gap.items()})
+    assert gap["train"] > 0.6 and gap["validation"] > 0.6 and abs(gap["test"]) < 0.2
+
+
+def test_some_patients_come_twice_as_the_same_body_with_other_findings():
+    source = PhantomSource(config="default", patients=40, size=64)
+    twice = [key for key in source.keys() if "-s1-" in key.image_id]
+    assert 4 <= len(twice) <= 16
+    studies = {key.image_id: key for key in source.keys()}
+    differ = 0
+    for key in twice:
+        first = studies[key.image_id.replace("-s1-", "-s0-")]
+        assert (first.patient_id, first.split) == (key.patient_id, key.split)
+        differ += source.load(first).findings != source.load(key).findings
+    assert differ > 0.8 * len(twice)
+
+
+def test_a_hundredth_and_a_tenth_of_training_are_nested_and_hold_whole_patients():
+    keys = [key for key in PhantomSource(patients=2500).keys() if key.split == "train"]
+    small, large = subset(keys, 0.01), subset(keys, 0.1)
+    assert set(small) < set(large) < set(keys)
+    assert abs(len(small) - 0.01 * len(keys)) < 3 and abs(len(large) - 0.1 * len(keys)) < 3
+    for part in (small, large):
+        patients = {key.patient_id for key in part}
+        assert set(part) == {key for key in keys if key.patient_id in patients}
 
 
 def test_easy_findings_are_balanced_and_independent():
