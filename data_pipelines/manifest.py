@@ -5,6 +5,7 @@
     index/<split>.npz                        where every record of a split lies, and whose it is
     tokens/<vocabulary hash>/<split>.npz     token sidecar, beside its vocab.txt
     settings.json manifest.json quarantine.jsonl duplicates.jsonl prompts.json vocab.txt
+    CARD.md                                  what the data is, where its source says so
 
 The manifest is written last, after tfds's own metadata: a folder without it is not finished.
 """

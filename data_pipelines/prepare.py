@@ -126,6 +126,8 @@ def prepare(
     prompts = source.prompts()
     if prompts is not None:
         folder_layout.write_json(folder / "prompts.json", prompts)
+    if hasattr(source, "card"):
+        (folder / "CARD.md").write_text(source.card())
     manifest = {
         "format": folder_layout.FORMAT,
         "name": source.name,

@@ -121,7 +121,10 @@ class Source(Protocol):
         """Reads one image and its report. Raises BadInput where it cannot be used."""
 
     def prompts(self) -> Mapping[str, Mapping[str, Sequence[str]]] | None:
-        """Zero-shot prompts, {label: {"positive": [...], "negative": [...]}}, or None."""
+        """Zero-shot prompts, {label: {"positive": [...], "negative": [...]}}, or None.
+
+        A source may also have `card()`, the text of its data card in Markdown.
+        """
 
 
 def label_names(source: Source) -> tuple[str, ...]:
