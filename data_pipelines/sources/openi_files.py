@@ -1,5 +1,6 @@
 """Where Open-i's files lie, as the US National Library of Medicine distributes them."""
 
+import gzip
 import io
 import os
 import re
@@ -68,16 +69,16 @@ def _report_files(raw_dir: os.PathLike | str) -> Iterator[bytes]:
 
 
 def _archived(path: epath.Path) -> Iterator[bytes]:
-    size = 0
     try:
-        with tarfile.open(fileobj=io.BytesIO(path.read_bytes()), mode="r:gz") as archive:
+        # Unpacked whole, which checks its sum: tarfile would take damage for the end.
+        with path.open("rb") as packed, gzip.GzipFile(fileobj=packed) as file:
+            data = file.read(_MAX_ARCHIVE_BYTES + 1)
+        if len(data) > _MAX_ARCHIVE_BYTES:
+            raise BadInput(
+                "too_large", f"{path} holds more than {_MAX_ARCHIVE_BYTES} bytes: is it {_ARCHIVE}?"
+            )
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
             for member in archive:
-                size += member.size
-                if size > _MAX_ARCHIVE_BYTES:
-                    raise BadInput(
-                        "too_large",
-                        f"{path} holds more than {_MAX_ARCHIVE_BYTES} bytes: is it {_ARCHIVE}?",
-                    )
                 if member.isfile() and member.name.endswith(".xml"):
                     yield archive.extractfile(member).read(MAX_REPORT_BYTES + 1)
     except (tarfile.TarError, EOFError, OSError, zlib.error):

@@ -1,6 +1,7 @@
 """MIMIC-CXR from its official layouts: lists, images, reports, views, protocols, MIMIC-5x200."""
 
 import pickle
+import random
 import zipfile
 
 import command_line
@@ -12,6 +13,7 @@ from mimic_tree import IMAGES, Image, name
 from data_pipelines.batches import open_data, read_records
 from data_pipelines.records import CHEXPERT_LABELS, BadInput, Label
 from data_pipelines.sources.mimic_cxr import MimicCxrSource
+from data_pipelines.sources.mimic_files import ReportFiles
 from place_jax import cli
 
 
@@ -200,6 +202,25 @@ def test_a_damaged_archive_is_said(tree, tmp_path, damage, reason):
         except BadInput as error:
             faults.add(error.reason)
     assert faults <= {"damaged_report"} and len(source.keys()) >= 5
+
+
+def test_no_changed_byte_of_the_archive_changes_a_report(tree, tmp_path):
+    data = (tree / "mimic-cxr-reports.zip").read_bytes()
+    names = [member.split("/")[2:] for member in mimic_tree.reports()]
+    whole = ReportFiles(tree)
+    for at in random.Random(0).sample(range(len(data)), 200):
+        changed = data[:at] + bytes([data[at] ^ 85]) + data[at + 1 :]
+        (tmp_path / "mimic-cxr-reports.zip").write_bytes(changed)
+        try:
+            files = ReportFiles(tmp_path)
+        except BadInput:
+            continue
+        for patient, file in names:
+            study = file.removesuffix(".txt")
+            try:
+                assert files.read(patient, study) == whole.read(patient, study)
+            except BadInput as error:
+                assert error.reason in ("damaged_report", "missing_report")
 
 
 def test_reports_that_are_no_text(tmp_path):

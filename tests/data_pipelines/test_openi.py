@@ -165,12 +165,15 @@ def test_reports_that_cannot_be_read_are_counted(tree, tmp_path):
     }
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.9])
-def test_an_archive_cut_short(tmp_path, keep):
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+@pytest.mark.parametrize("at", [0.3, 0.9])
+def test_a_damaged_archive(tmp_path, damage, at):
     path = tmp_path / "NLMCXR_reports.tgz"
     openi_tree.write_archive(path)
     data = path.read_bytes()
-    path.write_bytes(data[: int(keep * len(data))])
+    place = int(at * len(data))
+    rest = bytes([data[place] ^ 255]) + data[place + 1 :] if damage == "changed" else b""
+    path.write_bytes(data[:place] + rest)
     with pytest.raises(BadInput, match="no whole archive: download it again"):
         OpeniSource(str(tmp_path)).keys()
 
