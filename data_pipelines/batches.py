@@ -158,6 +158,66 @@ def training_batches(
     )
 
 
+def labelled_batches(
+    data: PreparedData,
+    split: str,
+    positions: np.ndarray,
+    *,
+    batch_size: int,
+    crop_size: int,
+    seed: int,
+    host: int = 0,
+    num_hosts: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Endless batches of some examples, for training on their labels: epoch after epoch, each in an
+    order of its own, with a random crop. What an epoch's last batch lacks is padding.
+
+    Args:
+      data: a prepared folder.
+      split: train, validation or test.
+      positions: [n] of the examples in the split.
+      batch_size: B of the global batch.
+      crop_size: side of the random crop of the image padded to a square, in pixels.
+      seed: of the orders and the crops.
+      host: this host's number.
+      num_hosts: how many share the batch.
+
+    Yields:
+      image, labels, example_mask and index of `records.batch_fields`, with B / num_hosts rows.
+    """
+    index = _open_split(data, split)
+    _check_crop(data, crop_size)
+    positions = np.asarray(positions)
+    steps, rows = -(-len(positions) // batch_size), batch_size // num_hosts
+    slack = np.uint64(data.image_size - crop_size + 1)
+    texts = _texts(data, split, max_tokens=4, max_sentences=1)  # of which nothing is read
+
+    def make(step: int) -> tuple[dict, np.ndarray]:
+        epoch, within = divmod(step, steps)
+        order = np.random.default_rng((seed, epoch)).permutation(positions)
+        order = np.append(order, np.full(steps * batch_size - len(order), -1, order.dtype))
+        first = within * batch_size + host * rows
+        examples = order[first : first + rows]
+        numbers = step * batch_size + host * rows + np.arange(rows)
+        offsets = np.stack([hash64(seed, k, numbers) % slack for k in (7, 8)], axis=-1)
+        empty = np.full(rows, -1)
+        return _fields(texts.pack(empty), index, examples), offsets.astype(np.int32)
+
+    stream = with_images(
+        make,
+        _reader(data, split, index),
+        first_step=0,
+        last_step=None,
+        image_size=data.image_size,
+        crop_size=crop_size,
+        max_tokens=4,
+        max_sentences=1,
+        labels=len(data.label_names),
+    )
+    for batch in stream:
+        yield {name: batch[name] for name in ("image", "labels", "example_mask", "index")}
+
+
 def evaluation_batches(
     data: PreparedData,
     split: str,

@@ -11,7 +11,8 @@ from typing import ClassVar
 from etils import epath
 
 from data_pipelines import reports
-from data_pipelines.records import SPLITS, BadInput, Key, Study
+from data_pipelines.records import CHEXPERT_LABELS, SPLITS, BadInput, Key, Study
+from data_pipelines.sources.folder_labels import labels_of_columns, labels_of_list, listed_names
 from data_pipelines.sources.lists import read_listed_image
 from data_pipelines.sources.pseudonyms import pseudonym, read_salt
 
@@ -32,27 +33,53 @@ class FolderSource:
     Attributes:
       csv: the file, UTF-8, with a header line.
       image_column: path of the image, relative to `raw_dir`.
-      report_column: the report's text; without headings all of it is findings.
+      report_column: the report's text; without headings all of it is findings. None for images
+        that have labels and no reports.
       patient_column: patients are kept within one split; without it each row is a patient.
       study_column: rows of one study share a report, and one of them is taken at a time.
       split_column: train, validation or test; without it, 80, 10 and 10 % of the patients.
       raw_dir: where image paths start from; None for the CSV's folder.
       shareable: images and texts may be shown on pages and in logs.
+      label_columns: columns of 1, 0, -1 (uncertain) or nothing (not known), a label each.
+      labels_column: instead of them, a column that lists what an image shows, as `Mass|Nodule`:
+        what it does not list is not there.
     """
 
     csv: str
     image_column: str
-    report_column: str
+    report_column: str | None = None
     patient_column: str | None = None
     study_column: str | None = None
     split_column: str | None = None
     raw_dir: str | None = None
     shareable: bool = False
+    label_columns: Sequence[str] = ()
+    labels_column: str | None = None
     name: str = "folder"
 
-    has_reports = True
     published_counts: ClassVar[Mapping[str, int]] = {}
     left_out: ClassVar[Mapping[str, int]] = {}
+
+    def __post_init__(self):
+        object.__setattr__(self, "label_columns", tuple(self.label_columns))
+        if self.label_columns and self.labels_column:
+            raise BadInput("two_label_columns", "give --label-columns or --labels-column, not both")
+        if not (self.report_column or self.label_columns or self.labels_column):
+            raise BadInput(
+                "missing_option", "folder needs --report-column, or labels and no reports"
+            )
+
+    @property
+    def has_reports(self) -> bool:
+        """Whether there is a column of reports."""
+        return self.report_column is not None
+
+    @property
+    def label_names(self) -> Sequence[str]:
+        """CheXpert's where the CSV has no labels."""
+        if self.label_columns:
+            return self.label_columns
+        return self._table.label_names if self.labels_column else CHEXPERT_LABELS
 
     @property
     def version(self) -> str:
@@ -95,12 +122,18 @@ class FolderSource:
         row = table.rows[table.position[key.image_id]]
         if row.fault is not None:
             raise BadInput(*row.fault)
-        if row.report.lower() in _NO_TEXT:
+        if self.has_reports and row.report.lower() in _NO_TEXT:
             raise BadInput("empty_report", "the report is empty")
         if row.report.startswith("version https://git-lfs"):
             raise BadInput("lfs_pointer", "the report is a git-LFS pointer: run `git lfs pull`")
         sections = reports.split_sections(row.report)
+        labels = {}
+        if self.label_columns:
+            labels["labels"] = labels_of_columns(row.labels, self.label_columns, row.line)
+        elif self.labels_column:
+            labels["labels"] = labels_of_list(row.labels[0], table.label_names)
         return Study(
+            **labels,
             pixels=read_listed_image(self._path(row.image)),
             findings=sections.get("findings", ""),
             impression=sections.get("impression", ""),
@@ -133,6 +166,7 @@ class _Row:
     patient: str
     study: str
     split: str
+    labels: tuple[str, ...]
     fault: tuple[str, str] | None
 
 
@@ -141,6 +175,7 @@ class _Table:
     rows: list[_Row]
     keys: list[Key]
     position: Mapping[str, int]  # of an image's row
+    label_names: tuple[str, ...]  # of the column that lists them
 
 
 # Kept per process and not in the source, which is sent to the workers with every shard.
@@ -167,7 +202,10 @@ def _read_table(source: FolderSource, changed: tuple[int, int], salt: bytes) -> 
         )
         for i, (row, patient) in enumerate(zip(rows, patients, strict=True))
     ]
-    return _Table(rows, keys, {key.image_id: i for i, key in enumerate(keys)})
+    names = listed_names([row.labels[0] for row in rows]) if source.labels_column else ()
+    if source.labels_column and not names:
+        raise BadInput("no_labels", f"{source.csv}: column {source.labels_column!r} names nothing")
+    return _Table(rows, keys, {key.image_id: i for i, key in enumerate(keys)}, names)
 
 
 def _read_rows(source: FolderSource) -> list[_Row]:
@@ -178,6 +216,8 @@ def _read_rows(source: FolderSource) -> list[_Row]:
         source.patient_column,
         source.study_column,
         source.split_column,
+        *source.label_columns,
+        *((source.labels_column,) if source.labels_column else ()),
     )
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -247,12 +287,12 @@ def _row(cells: Sequence[str], line: int, width: int, places: Sequence[int | Non
             f"line {line} has {len(cells)} cells and the header {width}: put quotes around texts "
             "that hold a comma",
         )
-        return _Row(line, "", "", "", "", "", fault)
+        return _Row(line, "", "", "", "", "", ("",) * len(places[5:]), fault)
     # Spaces around an identifier would make two patients of one.
     picked = ["" if place is None else cells[place].strip() for place in places]
     if places[2] is not None and not picked[2]:
         fault = ("no_patient", f"line {line} names no patient: without, splits could share one")
-    return _Row(line, *picked, fault)
+    return _Row(line, *picked[:5], tuple(picked[5:]), fault)
 
 
 def _given_splits(csv: str, rows: Sequence[_Row], patients: Sequence[str]) -> dict[str, str]:
