@@ -1,12 +1,12 @@
 """`place VERB`: a thin skin over the library. Heavy imports happen inside the verbs."""
 
 import argparse
-import json
 import logging
 import os
-import pathlib
 import sys
 from collections.abc import Sequence
+
+from place_jax import cli_evaluate, cli_predict
 
 _CONFIG_PREFIX = "--config."
 # Options of `place prepare` that go to the source; one left out takes the source's own default.
@@ -59,6 +59,8 @@ _SOURCE_GROUPS = {
         "patient_column": {"help": "patients are kept within a split"},
         "study_column": {"help": "images of one study share a report"},
         "split_column": {"help": "train, validation or test; else by patient"},
+        "label_columns": {"nargs": "+", "help": "of 1, 0, -1 (uncertain) or nothing, a label each"},
+        "labels_column": {"help": "or one that lists what is there, such as Mass|Nodule"},
         "shareable": {
             "action": "store_true",
             "default": None,
@@ -115,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_tokenize(verbs)
     _add_inspect(verbs)
     _add_train(verbs)
-    _add_evaluate(verbs)
+    cli_evaluate.add(verbs, _add_verb)
+    cli_predict.add(verbs, _add_verb)
     _add_plan(verbs)
     return parser
 
@@ -275,41 +278,8 @@ def _train(arguments) -> int:
         print(f"place train: {stopped}", file=sys.stderr)
         return _STOPPED
     print(f"step {result.step}; checkpoint {result.checkpoint}")
-    _print_scores(result.metrics)
+    cli_evaluate.print_scores(result.metrics)
     return 0
-
-
-def _add_evaluate(verbs) -> None:
-    parser = _add_verb(
-        verbs,
-        "evaluate",
-        _evaluate,
-        "scores of a checkpoint on a prepared data set",
-        "place evaluate zero-shot --checkpoint RUN --data DATA --out zero_shot.json",
-    )
-    parser.add_argument("task", choices=("zero-shot", "retrieval", "grounding"))
-    parser.add_argument("--checkpoint", required=True, help="a workdir, or a checkpoints/STEP")
-    parser.add_argument("--data", required=True, help="a folder that `place prepare` wrote")
-    parser.add_argument("--split", default="test", choices=("train", "validation", "test"))
-    parser.add_argument("--prompts", help="JSON: {label: {positive: [...], negative: [...]}}")
-    parser.add_argument("--out", help="a JSON file for the scores")
-
-
-def _evaluate(arguments) -> None:
-    from place_jax.transfer.evaluation import evaluate_checkpoint
-
-    scores = evaluate_checkpoint(
-        arguments.task,
-        arguments.checkpoint,
-        arguments.data,
-        split=arguments.split,
-        prompts=arguments.prompts,
-    )
-    _print_scores(scores)
-    if arguments.out:
-        out = pathlib.Path(arguments.out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(scores, indent=2) + "\n")
 
 
 def _add_plan(verbs) -> None:
@@ -344,17 +314,6 @@ def _plan(arguments) -> int:
         sweeps=arguments.sweep,
         out=arguments.out,
     )
-
-
-def _print_scores(scores: dict[str, float]) -> None:
-    """Prints scores a line each, with their interval where there is one."""
-    for name, value in scores.items():
-        if name.endswith(("_ci_low", "_ci_high")):
-            continue
-        line = f"  {name:<56} {value:8.4f}" if isinstance(value, float) else f"  {name:<56} {value}"
-        if f"{name}_ci_low" in scores:
-            line += f"  (95 % {scores[f'{name}_ci_low']:.4f} to {scores[f'{name}_ci_high']:.4f})"
-        print(line)
 
 
 if __name__ == "__main__":

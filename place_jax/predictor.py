@@ -4,11 +4,13 @@ Research software, not a medical device: nothing here may inform the care of a p
 TensorFlow, and sees an image as training saw it.
 """
 
+import collections
+import concurrent.futures
 import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import jax
@@ -20,13 +22,14 @@ from data_pipelines.dicom import Window
 from data_pipelines.records import BadInput
 from data_pipelines.reports import split_sentences
 from data_pipelines.tokenizer import Tokenizer
-from place_jax.models.functional import Model
+from place_jax.models.functional import Model, learned_temperature
 from place_jax.transfer.controls import trains_observations
 from place_jax.transfer.geometry import uncrop
-from place_jax.transfer.grounding import matched_attention
+from place_jax.transfer.maps import MapKind, Observed, matched_attention, patch_similarity
 from place_jax.transfer.texts import EncodedTexts, encode_texts
 
 Image = str | os.PathLike | bytes | np.ndarray
+_READERS = 4  # threads: decoding lets go of the interpreter
 
 
 class Predictor:
@@ -66,11 +69,26 @@ class Predictor:
     def __repr__(self) -> str:
         return f"Predictor({self.config.objective}, {self.crop_size} pixels; for research only)"
 
-    def embed_images(self, images: Image | Iterable[Image], *, batch_size: int = 16) -> np.ndarray:
-        """[n, E] unit rows. Images are of any size and kind, together; see `pixels`."""
-        if isinstance(images, str | os.PathLike | bytes) or getattr(images, "ndim", 3) == 2:
-            images = [images]
-        return self._encode(images, batch_size)[0]
+    def embed_images(
+        self,
+        images: Image | Iterable[Image],
+        *,
+        batch_size: int = 16,
+        on_bad: Callable[[int, BadInput], None] | None = None,
+    ) -> np.ndarray:
+        """[n, E] unit rows. Images are of any size and kind, together; see `pixels`.
+
+        Args:
+          images: one, or any number; read as they are needed, so that an iterator may be endless.
+          batch_size: encoded at once.
+          on_bad: told the position and the reason of an image that cannot be read, which is then
+            left out; None raises at the first.
+
+        Raises:
+          BadInput: no image, or one that cannot be read.
+        """
+        images = _as_images(images)
+        return self._encode(_embed_images, images, batch_size, on_bad)[0]
 
     def embed_texts(self, texts: str | Sequence[str]) -> np.ndarray:
         """[n, E] unit rows, of reports or prompts.
@@ -86,40 +104,82 @@ class Predictor:
     ) -> np.ndarray:
         """Cosine of each image to each prompt, [n_images, n_prompts] in -1..1.
 
-        No probability: compare images under one prompt, or the prompts of a pair ("pneumothorax",
-        "no pneumothorax") on one image.
+        No probability: compare images under one prompt, or take `pair_probability`.
         """
         texts = self.embed_texts(prompts)
         return self.embed_images(images) @ texts.T
 
-    def ground(self, image: Image, text: str) -> np.ndarray:
-        """Where the model looked for what the text says, [h, w] float32 at the image's own size.
+    def pair_probability(
+        self,
+        image_embedding: np.ndarray,
+        prompts: Sequence[str],
+        negative: Sequence[str],
+        *,
+        temperature: float | None = None,
+    ) -> np.ndarray:
+        """[n_images, n_prompts] share of each prompt in the softmax of it and its contrary.
 
-        The attention of the V-POR that each sentence matches best, mean over sentences, scaled to
-        a maximum of 1; 0 outside of the crop that the model saw. It is where the model looked, and
-        no proof that something is there.
+        Args:
+          image_embedding: [n_images, E] of `embed_images`.
+          prompts: such as "pneumothorax".
+          negative: one for each, such as "no pneumothorax".
+          temperature: that validation labels fitted; None for the one learned in training, with
+            which it is a score of 0..1 and no probability.
+        """
+        texts = self.embed_texts([*prompts, *negative])
+        difference = image_embedding @ (texts[: len(prompts)] - texts[len(prompts) :]).T
+        return 1 / (1 + np.exp(-difference.astype(np.float64) / (temperature or self.temperature)))
+
+    @property
+    def temperature(self) -> float:
+        """Of the softmax over cosines that training ended with."""
+        return learned_temperature(self.params)
+
+    def ground(
+        self, image: Image, text: str, *, kind: MapKind | str = MapKind.ATTENTION
+    ) -> np.ndarray:
+        """Where the model saw what the text says, [h, w] float32 at the image's own size.
+
+        "attention" is that of the V-POR that each sentence matches best, mean over sentences,
+        scaled to a maximum of 1 and 0 outside of the crop that the model saw: where it looked.
+        "similarity" is each place's share of the cosine of image and text (their mean is the
+        cosine), and its lowest value outside of the crop. Neither proves that something is there.
 
         Raises:
-          BadInput: for a text of unknown words; ValueError for a model without observations.
+          BadInput: for a text of unknown words; ValueError for a kind that is not known, or for
+            attention of a model without observations.
         """
-        if not trains_observations(self.config):
+        kinds = [kind.value for kind in MapKind]
+        if kind not in kinds and not isinstance(kind, MapKind):
+            raise ValueError(f"map {kind!r} is not known: use one of {', '.join(kinds)}")
+        kind = MapKind(kind)
+        if kind is MapKind.ATTENTION and not trains_observations(self.config):
             raise ValueError(
                 f"this checkpoint (objective={self.config.objective}, "
-                f"lambda_p={self.config.loss.lambda_p}) trained no observations to ground a text "
-                "with: use one of objective=place with lambda_p above 0"
+                f"lambda_p={self.config.loss.lambda_p}) trained no observations whose attention "
+                "grounds a text: use the map 'similarity', or a checkpoint of objective=place with "
+                "lambda_p above 0"
             )
         original = self._opened(image)
         stored = image_files.fit_long_side(original, self.image_size, window=self.dicom_window)
         encoded = self._texts([split_sentences(text) or [text]])
-        sentences = encoded.t_por[0][encoded.sentence_mask[0]]
-        _, v_por, attention = self._encode([original], 1)
-        crop = np.mean(
-            [matched_attention(t, v_por[0], attention[0], self.crop_size) for t in sentences],
-            axis=0,
-        )
+        seen = self.observe([original])
+        if kind is MapKind.SIMILARITY:
+            text_embedding, patches = encoded.report_embedding[0], seen.patch_embedding[0]
+            crop = patch_similarity(text_embedding, patches, self.crop_size)
+            outside = float(crop.min())
+        else:
+            sentences = encoded.t_por[0][encoded.sentence_mask[0]]
+            looked = (seen.v_por[0], seen.v_por_attention[0], self.crop_size)
+            crop = np.mean([matched_attention(t, *looked) for t in sentences], axis=0)
+            crop, outside = crop / crop.max(), 0.0
         height, width = original.shape
-        found = uncrop(crop / crop.max(), stored.shape, self.image_size)
+        found = uncrop(crop, stored.shape, self.image_size, outside=outside)
         return cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR)
+
+    def observe(self, images: Image | Iterable[Image], *, batch_size: int = 16) -> Observed:
+        """What maps of images are made of: V-PORs, their attention, each patch's embedding."""
+        return Observed(*self._encode(_observe, _as_images(images), batch_size))
 
     def pixels(self, image: Image) -> np.ndarray:
         """[h, w] uint8 of a path or bytes (DICOM, PNG, JPEG), or of an array that is that already.
@@ -170,21 +230,55 @@ class Predictor:
             )
         return data
 
-    def _encode(self, images: Iterable[Image], batch_size: int) -> tuple[np.ndarray, ...]:
-        """image_embedding [n, E], v_por [n, Q, E] and v_por_attention [n, Q, N].
+    def _encode(
+        self,
+        encode: Callable,
+        images: Iterable[Image],
+        batch_size: int,
+        on_bad: Callable[[int, BadInput], None] | None = None,
+    ) -> tuple[np.ndarray, ...]:
+        """What `encode` makes of the images, each array a row an image.
 
-        Batches are filled up to `batch_size`, so that one compilation serves any number of images.
+        The first batch is rounded up to a power of two and later ones to `batch_size`: few
+        compilations serve any number of images, and one image costs what one image costs.
         """
+        if batch_size < 1:
+            raise BadInput("bad_batch_size", f"batch_size={batch_size}: use 1 or more")
         found: list[tuple[np.ndarray, ...]] = []
-        images = iter(images)
-        while rows := [self.prepared_pixels(i) for i in itertools.islice(images, batch_size)]:
-            batch = np.zeros((batch_size, self.crop_size, self.crop_size, 1), np.uint8)
+        readable = self._read(images, 2 * batch_size, on_bad)
+        while rows := list(itertools.islice(readable, batch_size)):
+            size = batch_size if found else min(batch_size, 1 << (len(rows) - 1).bit_length())
+            batch = np.zeros((size, self.crop_size, self.crop_size, 1), np.uint8)
             batch[: len(rows), :, :, 0] = rows
-            encoded = _encode_images(self.model, self.params, self.model_state, batch)
+            encoded = encode(self.model, self.params, self.model_state, batch)
             found.append(tuple(np.asarray(value)[: len(rows)] for value in encoded))
         if not found:
-            raise BadInput("no_image", "no image was given: give at least one")
+            raise BadInput("no_image", "no image that can be read was given: give at least one")
         return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+
+    def _read(
+        self, images: Iterable[Image], ahead: int, on_bad: Callable[[int, BadInput], None] | None
+    ) -> Iterator[np.ndarray]:
+        """Prepared pixels in order, read by threads up to `ahead` images early."""
+        with concurrent.futures.ThreadPoolExecutor(_READERS) as readers:
+            waiting: collections.deque = collections.deque()
+            numbered = enumerate(images)
+            while True:
+                for number, image in itertools.islice(numbered, ahead - len(waiting)):
+                    waiting.append((number, readers.submit(self.prepared_pixels, image)))
+                if not waiting:
+                    return
+                number, reading = waiting.popleft()
+                try:
+                    pixels = reading.result()
+                except BadInput as error:
+                    if on_bad is None:
+                        for _, other in waiting:
+                            other.cancel()
+                        raise
+                    on_bad(number, error)
+                    continue
+                yield pixels
 
     def _texts(self, texts: Sequence[Sequence[str]]) -> EncodedTexts:
         return encode_texts(
@@ -192,7 +286,19 @@ class Predictor:
         )
 
 
+def _as_images(images: Image | Iterable[Image]) -> Iterable[Image]:
+    """One image as a list of one."""
+    one = isinstance(images, str | os.PathLike | bytes) or getattr(images, "ndim", 3) == 2
+    return [images] if one else images
+
+
 @functools.partial(jax.jit, static_argnames="model")
-def _encode_images(model: Model, params, model_state, images):
+def _embed_images(model: Model, params, model_state, images):
+    return (model.encode_images(params, model_state, images).image_embedding,)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _observe(model: Model, params, model_state, images):
     outputs = model.encode_images(params, model_state, images)
-    return outputs.image_embedding, outputs.v_por, outputs.v_por_attention
+    patches = model.patch_embeddings(params, model_state, outputs.patch_tokens)
+    return outputs.v_por, outputs.v_por_attention, patches

@@ -11,13 +11,9 @@ from place_jax import figures
 from place_jax.predictor import Predictor
 from place_jax.transfer.controls import trains_observations
 from place_jax.transfer.features import Features, extract_features
-from place_jax.transfer.grounding import (
-    LinkedSentence,
-    find_links,
-    has_links,
-    matched_attention,
-)
+from place_jax.transfer.maps import matched_attention
 from place_jax.transfer.retrieval import make_pool
+from place_jax.transfer.sentence_regions import LinkedSentence, find_links, has_links
 
 _SHOWN_WORDS = 60
 

@@ -119,12 +119,17 @@ def test_train_resume_and_evaluate(phantom_dir, tmp_path, capsys):
     for task, name in (
         ("zero-shot", "zero_shot/test/macro_auroc"),
         ("retrieval", "retrieval/test/recall_at_1"),
+        ("linear", "linear/test/100_percent/macro_auroc"),
     ):
         out = tmp_path / f"{task}.json"
         command = ["evaluate", task, "--checkpoint", run, "--data", str(phantom_dir)]
         assert cli.main([*command, "--out", str(out)]) == 0
-        assert name in json.loads(out.read_text())
-        assert name in capsys.readouterr().out
+        found = json.loads(out.read_text())
+        said = capsys.readouterr().out
+        assert name in found and name in said
+        assert found["protocol"] in said
+        drawn = (tmp_path / f"{task}_curves.png").exists() and (tmp_path / f"{task}_curves.svg")
+        assert bool(drawn) == (task != "retrieval")
 
 
 def test_a_checkpoint_of_another_model(phantom_dir, tmp_path, capsys):

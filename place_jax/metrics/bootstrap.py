@@ -63,5 +63,10 @@ def bootstrap_interval(
     For example `bootstrap_interval(lambda w: resampled_auroc(labels, scores, w), patient_id)`.
     """
     weights = resample(patient_id, replicates, seed)
+    return percentile_interval(in_blocks(statistic, weights), level)
+
+
+def in_blocks(statistic: Callable[[np.ndarray], np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """statistic(weights) [R], a block of replicates at a time: its temporaries stay small."""
     blocks = np.array_split(weights, max(1, weights.size // _BLOCK_SIZE))
-    return percentile_interval(np.concatenate([statistic(block) for block in blocks]), level)
+    return np.concatenate([statistic(block) for block in blocks])

@@ -72,6 +72,27 @@ def resampled_accuracy(
     return _divide(held @ right, held.sum(axis=1))
 
 
+def resampled_multiclass(
+    classes: np.ndarray, called: np.ndarray, count: int, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy and macro F1 of every bootstrap replicate, both [R].
+
+    Args:
+      classes: [n] of 0..count-1.
+      called: [n] likewise.
+      count: of the classes; one that is absent and not called counts 0 in F1.
+      weights: [R, n].
+    """
+    held = weights.astype(np.float64)
+    right = held @ (classes == called)
+    f1 = []
+    for k in range(count):
+        hits = held @ ((classes == k) & (called == k))
+        wrong = held @ ((classes == k) ^ (called == k))
+        f1.append(np.nan_to_num(_divide(2 * hits, 2 * hits + wrong)))
+    return _divide(right, held.sum(axis=1)), np.mean(f1, axis=0)
+
+
 def _by_score(labels, scores, weights) -> tuple[np.ndarray, np.ndarray]:
     """[R, u] weight of the positives and of the negatives at each distinct score, ascending."""
     keep = known(labels)

@@ -1,6 +1,7 @@
 """The only door to the modules: a `Model` of pure functions over plain dictionaries of arrays."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from place_jax.models.layers import at_least_float32
 from place_jax.models.place import Place
-from place_jax.models.projection import standardisation
+from place_jax.models.projection import LOGIT_SCALE_LIMITS, standardisation
 from place_jax.outputs import Outputs
 
 Params = dict[str, Any]  # nested dictionaries of arrays
@@ -99,6 +100,17 @@ class Model:
         place = self._merge(params, model_state)
         return Outputs(**_encode_images(place, image), logit_scales=place.logit_scale())
 
+    def patch_embeddings(self, params: Params, model_state: Params, patch_tokens: Array) -> Array:
+        """What each patch adds to the image embedding, [B, N, E], of `patch_tokens` [B, N, D].
+
+        Their mean is `image_embedding`, so that the cosine of an image to a text is the mean over
+        patches of <patch, text>: an exact share of it for each place.
+        """
+        place = self._merge(params, model_state)
+        patches = place.image_projection.affine(patch_tokens)
+        length = jnp.linalg.norm(jnp.mean(patches, axis=1), axis=-1)
+        return patches / jnp.maximum(length, 1e-12)[:, None, None]
+
     def encode_texts(
         self,
         params: Params,
@@ -167,6 +179,14 @@ class Model:
 
     def _merge(self, params: Params, model_state: Params) -> Place:
         return nnx.merge(self.graphdef, params, model_state)
+
+
+def learned_temperature(params: Params) -> float:
+    """Of the softmax over cosines of images and reports that training ended with."""
+    scales = params["logit_scale"]
+    low, high = (math.log(limit) for limit in LOGIT_SCALE_LIMITS)
+    learned = scales.get("siglip", scales["instance"])
+    return math.exp(-min(max(float(learned), low), high))
 
 
 def normalise_pixels(image: Array) -> Array:

@@ -43,8 +43,11 @@ class Projection(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """Maps [..., D] to unit vectors [..., E]."""
-        x = at_least_float32(x)
-        return unit_norm(self.linear((x - self.shift[...]) * self.scale[...]))
+        return unit_norm(self.affine(x))
+
+    def affine(self, x: Array) -> Array:
+        """Maps [..., D] to [..., E], not brought to unit length: of a mean it is the mean."""
+        return self.linear((at_least_float32(x) - self.shift[...]) * self.scale[...])
 
 
 def standardisation(x: Array, weight: Array, shift_shape: tuple[int, ...]) -> tuple[Array, Array]:

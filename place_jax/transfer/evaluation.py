@@ -1,9 +1,6 @@
 """Every task that a split allows, for a model in the loop or for a checkpoint."""
 
-import json
-import os
-import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 from jax.sharding import Mesh
@@ -12,22 +9,23 @@ from ml_collections import ConfigDict
 from data_pipelines import batches
 from data_pipelines.records import BadInput
 from place_jax.metrics.classification import known
+from place_jax.metrics.scores import Scores
 from place_jax.models.functional import Model
 from place_jax.transfer.controls import evaluate_controls, trains_observations
 from place_jax.transfer.features import extract_features
-from place_jax.transfer.grounding import evaluate_grounding, find_links, has_links
-from place_jax.transfer.protocols.prompt_templates import template_prompts
+from place_jax.transfer.grounding import (
+    evaluate_grounding,
+    linked_phrases,
+    make_maps,
+    make_prior,
+)
+from place_jax.transfer.maps import MapKind
 from place_jax.transfer.retrieval import evaluate_retrieval
-from place_jax.transfer.zero_shot import check_prompts, encode_prompts, evaluate_zero_shot
+from place_jax.transfer.sentence_regions import find_links, has_links, training_regions
+from place_jax.transfer.texts import encode_texts
+from place_jax.transfer.zero_shot_task import run_zero_shot
 
 TASKS = ("zero-shot", "retrieval", "grounding", "controls")
-
-_NEEDS = {
-    "zero-shot": "no label has both classes there, so that no AUROC can be taken",
-    "retrieval": "fewer than two distinct reports",
-    "grounding": "no sentence is linked to a box, or the model's observations were not trained",
-    "controls": "no metric",
-}
 
 
 def evaluate(
@@ -40,14 +38,14 @@ def evaluate(
     *,
     mesh: Mesh | None = None,
     tasks: Sequence[str] = TASKS,
-    prompts: dict | None = None,
+    prompts: Mapping | None = None,
     bootstrap: int | None = None,
     on_batch: Callable[[], None] | None = None,
-) -> dict[str, float]:
+) -> Scores:
     """Scores a model on every task of `tasks` that the data allow; the others are left out.
 
-    Zero-shot needs labels and prompts, grounding needs sentences linked to boxes and a model whose
-    observations were trained.
+    Zero-shot needs labels and prompts, grounding needs sentences linked to boxes; where the model's
+    observations were not trained, it is by similarity maps alone.
 
     Args:
       model: the model, and its parameters and state.
@@ -77,22 +75,30 @@ def evaluate(
     scoring = {"split": split, "bootstrap": bootstrap, "seed": config.seed}
     weights = (model, params, model_state)
     observed = trains_observations(config)
-    ground = "grounding" in tasks and observed and has_links(data, split, limit)
-    out = {}
+    ground = "grounding" in tasks and has_links(data, split, limit)
+    out = Scores()
     if ground or "zero-shot" in tasks or "retrieval" in tasks:
-        wanted = ("v_por", "v_por_attention", "t_por") if ground else ("v_por",) if observed else ()
+        wanted = ("v_por",) if observed else ()
+        if ground:
+            wanted += ("patch_embedding", *(("v_por_attention",) if observed else ()))
         features = extract_features(*weights, data, split, observations=wanted, **reading)
     if "zero-shot" in tasks and known(features.labels).any():
-        prompts = prompts or data.prompts or template_prompts(data.label_names)
-        check_prompts(prompts, data.label_names)
-        encoded = encode_prompts(*weights, prompts, data.tokenizer, config=config)
-        out |= evaluate_zero_shot(features, encoded, tau_m=config.loss.tau_m, **scoring)
+        out |= run_zero_shot(weights, features, data, config, prompts=prompts, **scoring)
     if "retrieval" in tasks:
         out |= evaluate_retrieval(features, pool=config.evaluation.retrieval_pool, **scoring)
     if ground:
         crop = config.data.crop_size
-        linked = find_links(features, data, split, crop)
-        out |= evaluate_grounding(features, linked, crop=crop, **scoring)
+        phrases, texts = linked_phrases(find_links(features, data, split, crop), crop)
+        if phrases:
+            kinds = list(MapKind) if observed else [MapKind.SIMILARITY]
+            encoded = encode_texts(*weights, [[t] for t in texts], data.tokenizer, config=config)
+            out |= evaluate_grounding(
+                phrases,
+                make_maps(features, encoded, kinds, crop),
+                patient_id=features.patient_id,
+                prior=make_prior(training_regions(data, crop)),
+                **scoring,
+            )
     if "controls" in tasks:
         out |= evaluate_controls(*weights, data, split, **reading)
     return out
@@ -128,47 +134,3 @@ def evaluate_untrained(
         model, *initial, data, split, config, mesh=mesh, tasks=tasks, on_batch=on_batch
     )
     return {f"untrained/{name}": value for name, value in scores.items()}
-
-
-def evaluate_checkpoint(
-    task: str,
-    checkpoint: str | os.PathLike,
-    data_dir: str | os.PathLike,
-    *,
-    split: str = "test",
-    prompts: str | os.PathLike | dict | None = None,
-) -> dict[str, float]:
-    """Scores a checkpoint on one task.
-
-    Args:
-      task: of TASKS.
-      checkpoint: a workdir or a `checkpoints/STEP` folder.
-      data_dir: a folder that `place prepare` wrote.
-      split: train, validation or test.
-      prompts: {label: {"positive": [...], "negative": [...]}}, or a JSON file of that; None for
-        the data's own.
-
-    Raises:
-      BadInput: where the data do not fit the checkpoint, or have not what the task needs.
-    """
-    from place_jax.predictor import Predictor
-
-    if isinstance(prompts, str | os.PathLike):
-        prompts = read_prompts(prompts)
-    predictor = Predictor.from_checkpoint(checkpoint)
-    data = predictor.open_data(data_dir)
-    weights = (predictor.model, predictor.params, predictor.model_state)
-    scores = evaluate(*weights, data, split, predictor.config, tasks=(task,), prompts=prompts)
-    if not scores:
-        raise BadInput("nothing_to_score", f"{data.dir} split {split}: {_NEEDS[task]}")
-    return scores
-
-
-def read_prompts(path: str | os.PathLike) -> dict:
-    """Reads zero-shot prompts from a JSON file."""
-    try:
-        prompts = json.loads(pathlib.Path(path).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadInput("bad_prompts", f"{path} is not JSON: {error}") from error
-    check_prompts(prompts, None)
-    return prompts

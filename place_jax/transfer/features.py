@@ -15,7 +15,7 @@ from place_jax.models.functional import Model
 
 _INPUTS = ("image", "tokens", "sentence_of_token", "sentence_mask", "example_mask")
 _EMBEDDINGS = ("image_embedding", "report_embedding")
-_OBSERVATIONS = ("v_por", "v_por_attention", "t_por")
+_OBSERVATIONS = ("v_por", "v_por_attention", "t_por", "patch_embedding")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Features:
       image_embedding: [n, E] unit rows.
       report_embedding: [n, E] unit rows.
       v_por: [n, Q, E] unit rows; None where it was not asked for or the model has none. So are
-        v_por_attention [n, Q, N] and t_por [n, S, E].
+        v_por_attention [n, Q, N], t_por [n, S, E] and patch_embedding [n, N, E].
       labels: [n, K] int8 of `records.Label`, a column for each of label_names.
       index: [n] position in the split.
       report_statement: [n, 2] uint32.
@@ -48,6 +48,19 @@ class Features:
     v_por: np.ndarray | None = None
     v_por_attention: np.ndarray | None = None
     t_por: np.ndarray | None = None
+    patch_embedding: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> "Features":
+        """Of some rows, by number or by [n] bool."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        patients = tuple(self.patient_id[row] for row in rows)
+        taken = {
+            field.name: getattr(self, field.name)[rows]
+            for field in dataclasses.fields(self)
+            if field.name not in ("patient_id", "label_names")
+            and getattr(self, field.name) is not None
+        }
+        return dataclasses.replace(self, patient_id=patients, **taken)
 
 
 def extract_features(
@@ -74,8 +87,8 @@ def extract_features(
       config: evaluation.batch_size and data.crop_size, max_tokens, max_sentences.
       mesh: the mesh that `params` live on; None for one device.
       max_examples: the first so many of the split; 0 for all.
-      observations: which of v_por, v_por_attention and t_por to keep too. They are many times
-        larger than an embedding.
+      observations: which of v_por, v_por_attention, t_por and patch_embedding to keep too. They
+        are many times larger than an embedding.
       on_batch: called before each batch; may raise to stop.
     """
     wanted = _EMBEDDINGS + tuple(observations)
@@ -161,4 +174,6 @@ def patients_of(data: batches.PreparedData, split: str, index: np.ndarray) -> tu
 def _encode(model: Model, params, model_state, batch) -> dict[str, jax.Array | None]:
     """All that any task wants: one compilation, and what is not wanted stays on the device."""
     outputs = model.apply(params, model_state, batch)
-    return {name: getattr(outputs, name) for name in _EMBEDDINGS + _OBSERVATIONS}
+    found = {name: getattr(outputs, name, None) for name in _EMBEDDINGS + _OBSERVATIONS}
+    found["patch_embedding"] = model.patch_embeddings(params, model_state, outputs.patch_tokens)
+    return found

@@ -17,11 +17,13 @@ def crop_origin(shape: tuple[int, int], image_size: int, crop: int) -> tuple[int
     return first - (image_size - height) // 2, first - (image_size - width) // 2
 
 
-def uncrop(crop: np.ndarray, stored: tuple[int, int], image_size: int) -> np.ndarray:
-    """Puts a map of the crop [c, c] back in the stored image's frame, [h, w], 0 outside of it."""
+def uncrop(
+    crop: np.ndarray, stored: tuple[int, int], image_size: int, *, outside: float = 0
+) -> np.ndarray:
+    """Puts a map of the crop [c, c] back in the stored image's frame, [h, w]."""
     side = crop.shape[0]
     top, left = crop_origin(stored, image_size, side)
-    out = np.zeros(stored, crop.dtype)
+    out = np.full(stored, outside, crop.dtype)
     rows = slice(max(top, 0), min(top + side, stored[0]))
     columns = slice(max(left, 0), min(left + side, stored[1]))
     out[rows, columns] = crop[

@@ -1,169 +1,171 @@
-"""Grounding: does the V-POR that a sentence matched look where the sentence points?
+"""Grounding: does the map of a phrase show the region that the phrase speaks of?
 
-The pointing game (Zhang et al., "Top-down Neural Attention by Excitation Backprop", 2016) with no
-tolerance: a hit is an attention map whose maximum lies in a region that the sentence speaks of.
-Anatomy alone makes hits, so the rate means something only above its controls.
+Anatomy alone makes hits, so a score means something only above its controls: another patient's
+image, another phrase on the same image, and the mean region of the training set.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
-from data_pipelines import batches
-from data_pipelines.image import decode_png
-from place_jax.metrics.bootstrap import percentile_interval, resample, resampled_mean
+from place_jax.metrics.bootstrap import resample, resampled_mean
+from place_jax.metrics.grounding import contrast_to_noise, mean_iou, pointing_hit
+from place_jax.metrics.scores import Scores
 from place_jax.transfer.features import Features
-from place_jax.transfer.geometry import crop_origin, enlarge
+from place_jax.transfer.maps import MapKind, Observed, matched_attention, patch_similarity
+from place_jax.transfer.sentence_regions import LinkedSentence
+from place_jax.transfer.texts import EncodedTexts
+
+MapOf = Callable[[int, int], np.ndarray]  # (row of the images, row of the texts) -> [c, c]
+
+_METRICS = {"pointing": pointing_hit, "iou": mean_iou, "cnr": contrast_to_noise}
+_SUFFIX = {MapKind.ATTENTION: "", MapKind.SIMILARITY: "_similarity"}
 
 
 @dataclasses.dataclass(frozen=True)
-class LinkedSentence:
-    """A sentence of a report with the regions it speaks of.
+class Phrase:
+    """A phrase about an image, with the region it speaks of.
 
     Attributes:
-      row: of the features.
-      position: s of `t_por`.
-      sentence: its place among the record's sentences.
-      boxes: [k, 4] float (x_min, y_min, x_max, y_max) in pixels of the crop, clipped to it.
-      label: index of the first box's label.
+      row: of the images.
+      text: row of the texts.
+      mask: [c, c] bool, the region in the crop that the model saw.
+      label: what kind of thing it is, such as a finding.
     """
 
     row: int
-    position: int
-    sentence: int
-    boxes: np.ndarray
-    label: int
-
-    def mask(self, crop: int) -> np.ndarray:
-        """[crop, crop] bool: pixels whose centre is in any of the boxes."""
-        centre = np.arange(crop) + 0.5
-        inside = np.zeros((crop, crop), bool)
-        for x_min, y_min, x_max, y_max in self.boxes:
-            column = (centre >= x_min) & (centre <= x_max)
-            row = (centre >= y_min) & (centre <= y_max)
-            inside |= row[:, None] & column[None, :]
-        return inside
+    text: int
+    mask: np.ndarray
+    label: Hashable
 
 
-def has_links(data: batches.PreparedData, split: str, limit: int = 0) -> bool:
-    """Whether any sentence of a split's first `limit` examples is linked to a box; 0 for all."""
-    records = batches.read_records(data, split, fields=("sentence_box",), limit=limit)
-    return any(len(record["sentence_box"]) for record in records)
+@dataclasses.dataclass(frozen=True)
+class RegionPrior:
+    """Where regions lie, whatever the image: how often each pixel of the crop is in one.
+
+    Attributes:
+      mean: [c, c] over all regions of the training set.
+      by_label: the same of each label.
+    """
+
+    mean: np.ndarray
+    by_label: Mapping[Hashable, np.ndarray]
 
 
-def find_links(
-    features: Features, data: batches.PreparedData, split: str, crop: int
-) -> list[LinkedSentence]:
-    """The linked sentences of the examples of `features`, read from the split's records."""
-    fields = ("image", "statement", "sentence_box", "boxes", "box_label")
-    records = batches.read_records(data, split, fields=fields, limit=int(features.index.max()) + 1)
-    records = [records[i] for i in features.index]
-    origins = [
-        crop_origin(decode_png(record["image"]).shape, data.image_size, crop) for record in records
-    ]
-    return link_sentences(features, records, origins, crop)
+def make_prior(regions: Sequence[tuple[Hashable, np.ndarray]]) -> RegionPrior | None:
+    """Of (label, mask [c, c]) of training phrases; None without any."""
+    if not regions:
+        return None
+    sums: dict[Hashable, np.ndarray] = {}
+    counts: dict[Hashable, int] = {}
+    for label, mask in regions:
+        sums[label] = sums.get(label, 0) + mask.astype(np.float32)
+        counts[label] = counts.get(label, 0) + 1
+    mean = sum(sums.values()) / len(regions)
+    return RegionPrior(mean, {label: total / counts[label] for label, total in sums.items()})
 
 
-def link_sentences(
-    features: Features, records: Sequence[Mapping], origins: Sequence[tuple[int, int]], crop: int
-) -> list[LinkedSentence]:
-    """Finds the sentences that speak of a region inside the crop and that the model read.
+def linked_phrases(linked: Sequence[LinkedSentence], crop: int) -> tuple[list[Phrase], list[str]]:
+    """Phrases of a prepared split's linked sentences, and their distinct texts."""
+    texts = {text: row for row, text in enumerate(dict.fromkeys(item.text for item in linked))}
+    phrases = [Phrase(i.row, texts[i.text], i.mask(crop), i.label) for i in linked]
+    return phrases, list(texts)
+
+
+def make_maps(
+    features: Features | Observed, texts: EncodedTexts, kinds: Sequence[MapKind], crop: int
+) -> dict[MapKind, MapOf]:
+    """Maps of each kind for any image and any text.
 
     Args:
-      features: with t_por; n examples.
-      records: n records with statement, sentence_box, boxes, box_label, in the same order.
-      origins: n (top, left): the pixel of the stored image at the crop's first pixel.
-      crop: side of the crop, in pixels.
+      features: with v_por and v_por_attention for attention, patch_embedding for similarity.
+      texts: each a phrase, of one sentence or several: attention is the mean over them.
+      kinds: which to make.
+      crop: side of a map, in pixels.
     """
-    linked = []
-    for row, (record, (top, left)) in enumerate(zip(records, origins, strict=True)):
-        pairs = np.asarray(record["sentence_box"], int).reshape(-1, 2)
-        for sentence in np.unique(pairs[:, 0]):
-            position = _position(features, row, int(record["statement"][sentence]))
-            which = pairs[pairs[:, 0] == sentence, 1]
-            boxes = np.asarray(record["boxes"], float)[which] - (left, top, left, top)
-            boxes = np.clip(boxes, 0, crop)
-            inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-            if position is None or not inside.any():
-                continue
-            label = int(np.asarray(record["box_label"])[which[inside]][0])
-            linked.append(LinkedSentence(row, position, int(sentence), boxes[inside], label))
-    return linked
 
+    def attention(image: int, text: int) -> np.ndarray:
+        v_por, looked = features.v_por[image], features.v_por_attention[image]
+        sentences = texts.t_por[text][texts.sentence_mask[text]]
+        return np.mean([matched_attention(t, v_por, looked, crop) for t in sentences], axis=0)
 
-def _position(features: Features, row: int, statement: int) -> int | None:
-    """Where the model's input holds a statement; sentences that did not fit are in no position."""
-    unsigned = statement % 2**64
-    halves = np.array([unsigned >> 32, unsigned & 0xFFFFFFFF], np.uint32)
-    same = (features.statement[row] == halves).all(axis=-1) & features.sentence_mask[row]
-    return int(np.flatnonzero(same)[0]) if same.any() else None
+    def similarity(image: int, text: int) -> np.ndarray:
+        return patch_similarity(texts.report_embedding[text], features.patch_embedding[image], crop)
 
-
-def matched_attention(
-    t_por: np.ndarray, v_por: np.ndarray, attention: np.ndarray, crop: int
-) -> np.ndarray:
-    """The attention of the V-POR that a sentence matches best, enlarged to the crop.
-
-    Args:
-      t_por: [E] the sentence.
-      v_por: [Q, E] of the image.
-      attention: [Q, N] likewise; N patches of a square grid.
-      crop: side of the map, in pixels.
-
-    Returns:
-      [crop, crop] float32, bilinear between the centres of patches.
-    """
-    return enlarge(attention[int(np.argmax(v_por @ t_por))], crop)
+    makers = {MapKind.ATTENTION: attention, MapKind.SIMILARITY: similarity}
+    return {kind: makers[kind] for kind in kinds}
 
 
 def evaluate_grounding(
-    features: Features,
-    linked: Sequence[LinkedSentence],
+    phrases: Sequence[Phrase],
+    maps: Mapping[MapKind, MapOf],
     *,
-    crop: int,
+    patient_id: Sequence[str],
+    prior: RegionPrior | None,
     split: str,
     bootstrap: int = 0,
     seed: int = 0,
-) -> dict[str, float]:
-    """The rate of hits, beside what needs no image, or another's.
+) -> Scores:
+    """Pointing game, overlap and contrast of each kind of map, beside its controls.
 
     Args:
-      features: with v_por, v_por_attention and t_por.
-      linked: from `link_sentences`.
-      crop: side of the crop, in pixels.
+      phrases: with regions inside the crop.
+      maps: by kind.
+      patient_id: of each row of the images.
+      prior: of the training set; None leaves its controls out.
       split: for the names.
       bootstrap: replicates over patients for 95 % intervals; 0 for none.
       seed: of the bootstrap.
 
     Returns:
-      `grounding/SPLIT/pointing`; `..._rolled_image`, the same sentences with another patient's
-      image; `..._mean_box` and `..._mean_box_of_label`, the point that most regions of the split,
-      or of the finding, have in common; `..._uniform`, a point anywhere;
-      `..._over_rolled_image`, the paired difference; `grounding/SPLIT/sentences`. Empty where no
-      sentence is linked.
+      `grounding/SPLIT/pointing`, `.../iou` and `.../cnr`; the same ending in `_rolled_image`
+      (another patient's image), `_other_phrase` (the same image, a phrase of another finding),
+      `_mean_box` and `_mean_box_of_label` (the training set's mean region, of all or of this
+      finding, in the place of the map); `pointing_uniform`, a point anywhere; and of `pointing`
+      the paired differences, as `pointing_over_rolled_image`. Similarity maps' names have
+      `_similarity` after the metric. `grounding/SPLIT/sentences` is their number. Empty where
+      there is no phrase.
     """
-    if not linked:
-        return {}
-    others = other_patient_rows(features.patient_id)
-    inside = [item.mask(crop) for item in linked]
-    hits = {
-        "pointing": _hits(features, linked, inside, crop, np.arange(len(features.index))),
-        "pointing_rolled_image": _hits(features, linked, inside, crop, others),
-        "pointing_mean_box": _prior_hits(linked, inside, lambda item: 0),
-        "pointing_mean_box_of_label": _prior_hits(linked, inside, lambda item: item.label),
-        "pointing_uniform": np.array([mask.mean() for mask in inside]),
-    }
-    hits["pointing_over_rolled_image"] = hits["pointing"] - hits["pointing_rolled_image"]
-    out = {f"grounding/{split}/sentences": float(len(linked))}
-    patients = [features.patient_id[item.row] for item in linked]
+    if not phrases:
+        return Scores()
+    base = f"grounding/{split}"
+    out = Scores({f"{base}/sentences": float(len(phrases))})
+    patients = [patient_id[phrase.row] for phrase in phrases]
     weights = resample(patients, bootstrap, seed) if bootstrap else None
-    for name, values in hits.items():
-        key = f"grounding/{split}/{name}"
-        out[key] = float(values.mean())
-        if weights is not None:
-            low, high = percentile_interval(resampled_mean(values, weights))
-            out |= {f"{key}_ci_low": low, f"{key}_ci_high": high}
+
+    def add(name: str, values: np.ndarray) -> None:
+        if np.isnan(values).all():
+            return
+        replicates = None if weights is None else resampled_mean(values, weights)
+        out.add(f"{base}/{name}", np.nanmean(values), replicates)
+
+    of_prior = _prior_controls(phrases, prior)
+    for name, values in of_prior.items():
+        add(name, values)
+    add("pointing_uniform", np.array([phrase.mask.mean() for phrase in phrases]))
+    other_image = other_patient_rows(patient_id)
+    paired = list(zip(phrases, other_phrase_texts(phrases), strict=True))
+    for kind, map_of in maps.items():
+        suffix = _SUFFIX[kind]
+        own = _measure(phrases, [map_of(p.row, p.text) for p in phrases])
+        controls = {
+            "rolled_image": [map_of(int(other_image[p.row]), p.text) for p in phrases],
+            "other_phrase": [map_of(p.row, text) for p, text in paired],
+        }
+        measured = {name: _measure(phrases, found) for name, found in controls.items()}
+        for metric, values in own.items():
+            add(f"{metric}{suffix}", values)
+            for control, theirs in measured.items():
+                add(f"{metric}{suffix}_{control}", theirs[metric])
+        over = {name: theirs["pointing"] for name, theirs in measured.items()}
+        over |= {
+            name.removeprefix("pointing_"): values
+            for name, values in of_prior.items()
+            if name.startswith("pointing_")
+        }
+        for control, theirs in over.items():
+            add(f"pointing{suffix}_over_{control}", own["pointing"] - theirs)
     return out
 
 
@@ -180,27 +182,40 @@ def other_patient_rows(patient_id: Sequence[str]) -> np.ndarray:
     return rows
 
 
-def _hits(features, linked, inside, crop: int, image_row: np.ndarray) -> np.ndarray:
-    """[k] 1.0 where the attention's maximum lies in a box; `image_row` says whose image."""
-    hits = []
-    for item, mask in zip(linked, inside, strict=True):
-        image = image_row[item.row]
-        attention = matched_attention(
-            features.t_por[item.row, item.position],
-            features.v_por[image],
-            features.v_por_attention[image],
-            crop,
-        )
-        hits.append(mask.flat[int(attention.argmax())])
-    return np.array(hits, float)
+def other_phrase_texts(phrases: Sequence[Phrase]) -> list[int]:
+    """For each phrase the text of one of another label, half of the list away.
+
+    Where all have one label, of another text; its own where there is no other.
+    """
+    labels = {phrase.label for phrase in phrases}
+    n, out = len(phrases), []
+    for i, phrase in enumerate(phrases):
+        chosen = phrase.text
+        for step in range(n):
+            other = phrases[(i + n // 2 + step) % n]
+            if other.text != phrase.text and (len(labels) == 1 or other.label != phrase.label):
+                chosen = other.text
+                break
+        out.append(chosen)
+    return out
 
 
-def _prior_hits(linked, inside, group) -> np.ndarray:
-    """[k] 1.0 where the point most often inside a box of the same group is inside this one."""
-    totals: dict[int, np.ndarray] = {}
-    for item, mask in zip(linked, inside, strict=True):
-        totals[group(item)] = totals.get(group(item), 0) + mask.astype(np.int32)
-    point = {key: int(total.argmax()) for key, total in totals.items()}
-    return np.array(
-        [mask.flat[point[group(item)]] for item, mask in zip(linked, inside, strict=True)], float
-    )
+def _measure(phrases: Sequence[Phrase], found: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Every metric [k] of maps against the phrases' regions."""
+    return {
+        name: np.array([metric(f, p.mask) for f, p in zip(found, phrases, strict=True)])
+        for name, metric in _METRICS.items()
+    }
+
+
+def _prior_controls(phrases: Sequence[Phrase], prior: RegionPrior | None) -> dict[str, np.ndarray]:
+    if prior is None:
+        return {}
+    out = {}
+    for ending, found in (
+        ("mean_box", [prior.mean for _ in phrases]),
+        ("mean_box_of_label", [prior.by_label.get(p.label, prior.mean) for p in phrases]),
+    ):
+        for metric, values in _measure(phrases, found).items():
+            out[f"{metric}_{ending}"] = values
+    return out

@@ -1,6 +1,8 @@
 """Zero-shot classification: images scored by prompts that say a finding is there or is not."""
 
 import dataclasses
+import enum
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,9 +10,10 @@ from ml_collections import ConfigDict
 
 from data_pipelines.records import CHEXPERT_LABELS, BadInput
 from data_pipelines.tokenizer import Tokenizer
-from place_jax.metrics.bootstrap import percentile_interval, resample
+from place_jax.metrics.bootstrap import resample
 from place_jax.metrics.classification import auroc, known, macro, per_label
 from place_jax.metrics.resampled import resampled_auroc
+from place_jax.metrics.scores import Ranking, Scores, Table
 from place_jax.models.functional import Model
 from place_jax.transfer.features import Features
 from place_jax.transfer.names import snake_case
@@ -18,6 +21,13 @@ from place_jax.transfer.texts import encode_texts
 
 Prompts = Mapping[str, Mapping[str, Sequence[str]]]
 _SIDES = ("positive", "negative")
+
+
+class Combine(enum.Enum):
+    """What several prompts of one side are together."""
+
+    MEAN = "mean"  # the mean of their unit embeddings, brought back to unit length
+    MAX = "max"  # the best of their cosines, as GLoRIA and PRIOR take it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,21 +107,83 @@ def encode_prompts(
     return out
 
 
-def global_scores(image_embedding: np.ndarray, prompts: EncodedPrompts) -> np.ndarray:
-    """Cosine to the mean positive prompt less cosine to the mean negative one.
+def global_scores(
+    image_embedding: np.ndarray, prompts: EncodedPrompts, combine: Combine = Combine.MEAN
+) -> np.ndarray:
+    """Cosine to the positive prompts less cosine to the negative ones.
 
     CheXzero (Tiu et al., Nature Biomedical Engineering 2022) takes the softmax of the pair, which
-    ranks images in the same order at any temperature. Of several prompts the mean of their unit
-    embeddings is taken, brought back to unit length.
+    ranks images in the same order at any temperature.
 
     Args:
       image_embedding: [n, E] unit rows.
       prompts: of one label.
+      combine: of several prompts of a side.
 
     Returns:
       [n] in -2..2.
     """
-    return image_embedding @ (_unit_mean(prompts.positive) - _unit_mean(prompts.negative))
+    return side_scores(image_embedding, prompts.positive, combine) - side_scores(
+        image_embedding, prompts.negative, combine
+    )
+
+
+def side_scores(image_embedding: np.ndarray, texts: np.ndarray, combine: Combine) -> np.ndarray:
+    """[n] cosine of images [n, E] to several texts [P, E] of one meaning."""
+    if combine is Combine.MAX:
+        return (image_embedding @ texts.T).max(axis=1)
+    return image_embedding @ _unit_mean(texts)
+
+
+def prompt_sensitivity(
+    features: Features, prompts: Mapping[str, EncodedPrompts], texts: Prompts, *, split: str
+) -> Scores:
+    """What each pair of one positive and one negative prompt scores by itself.
+
+    Args:
+      features: of the split.
+      prompts: of its labels.
+      texts: what they say.
+      split: for the names.
+
+    Returns:
+      `zero_shot/SPLIT/sensitivity/LABEL_lowest`, `_median` and `_highest` AUROC over the pairs, and
+      the table of all pairs as a detail.
+    """
+    out, rows = Scores(), []
+    for label, encoded in scorable(features, prompts).items():
+        column = features.labels[:, features.label_names.index(label)]
+        positive, negative = (
+            features.image_embedding @ side.T for side in (encoded.positive, encoded.negative)
+        )
+        found = []
+        for i, j in itertools.product(range(positive.shape[1]), range(negative.shape[1])):
+            value = auroc(column, positive[:, i] - negative[:, j])
+            found.append(value)
+            said = {side: texts[label][side][k] for side, k in zip(_SIDES, (i, j), strict=True)}
+            rows.append({"label": label, **said, "auroc": value})
+        name = f"zero_shot/{split}/sensitivity/{snake_case(label)}"
+        for ending, value in (
+            ("lowest", min(found)),
+            ("median", float(np.median(found))),
+            ("highest", max(found)),
+        ):
+            out.add(f"{name}_{ending}", value)
+    if rows:
+        out.details[f"zero_shot/{split}/sensitivity"] = Table(rows)
+    return out
+
+
+def scorable(
+    features: Features, prompts: Mapping[str, EncodedPrompts]
+) -> dict[str, EncodedPrompts]:
+    """The prompts of labels of which the features know both classes."""
+    column = {name: features.labels[:, i] for i, name in enumerate(features.label_names)}
+    return {
+        name: encoded
+        for name, encoded in prompts.items()
+        if name in column and _both_classes(column[name])
+    }
 
 
 def observation_scores(v_por: np.ndarray, prompts: EncodedPrompts, *, tau_m: float) -> np.ndarray:
@@ -147,9 +219,10 @@ def evaluate_zero_shot(
     *,
     split: str,
     tau_m: float = 0.1,
+    combine: Combine = Combine.MEAN,
     bootstrap: int = 0,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Scores:
     """AUROC per label and its mean over labels, by the global embedding and by V-PORs.
 
     A label of which the split knows one class only has no AUROC and is left out.
@@ -159,6 +232,7 @@ def evaluate_zero_shot(
       prompts: from `encode_prompts`.
       split: for the names.
       tau_m: of the match with V-PORs.
+      combine: of several prompts of a side, for the global embedding.
       bootstrap: replicates over patients for 95 % intervals; 0 for none.
       seed: of the bootstrap.
 
@@ -166,38 +240,32 @@ def evaluate_zero_shot(
       `zero_shot/SPLIT/macro_auroc`, `zero_shot/SPLIT/auroc/LABEL`, the same ending in
       `_observation`, and intervals. Empty where no label can be scored.
     """
-    column = {name: features.labels[:, i] for i, name in enumerate(features.label_names)}
-    names = [name for name in prompts if name in column and _both_classes(column[name])]
+    names = list(scorable(features, prompts))
     if not names:
-        return {}
-    labels = np.stack([column[name] for name in names], axis=1)
+        return Scores()
+    labels = features.labels[:, [features.label_names.index(name) for name in names]]
     weights = resample(features.patient_id, bootstrap, seed) if bootstrap else None
-    scores = {"": np.stack([global_scores(features.image_embedding, prompts[n]) for n in names], 1)}
+    embedding = features.image_embedding
+    scores = {"": np.stack([global_scores(embedding, prompts[n], combine) for n in names], axis=1)}
     if features.v_por is not None and prompts[names[0]].positive_observation is not None:
         scores["_observation"] = np.stack(
             [observation_scores(features.v_por, prompts[n], tau_m=tau_m) for n in names], axis=1
         )
-    out = {}
+    out = Scores()
     for suffix, columns in scores.items():
         keys = [f"zero_shot/{split}/auroc{suffix}/{snake_case(name)}" for name in names]
         values = per_label(auroc, labels, columns, keys)
-        headline = f"zero_shot/{split}/macro_auroc{suffix}"
-        out[headline] = macro(values)
+        replicates = [None] * len(names)
         if weights is not None:
             replicates = [
                 resampled_auroc(labels[:, i], columns[:, i], weights) for i in range(len(names))
             ]
-            out |= _interval(headline, np.mean(replicates, axis=0))
-        for i, key in enumerate(keys):
-            out[key] = values[key]
-            if weights is not None:
-                out |= _interval(key, replicates[i])
+        mean = None if weights is None else np.mean(replicates, axis=0)
+        out.add(f"zero_shot/{split}/macro_auroc{suffix}", macro(values), mean)
+        for i, (key, drawn) in enumerate(zip(keys, replicates, strict=True)):
+            out.add(key, values[key], drawn)
+            out.details[key] = Ranking(labels[:, i], columns[:, i])
     return out
-
-
-def _interval(name: str, replicates: np.ndarray) -> dict[str, float]:
-    low, high = percentile_interval(replicates)
-    return {f"{name}_ci_low": low, f"{name}_ci_high": high}
 
 
 def _both_classes(column: np.ndarray) -> bool:

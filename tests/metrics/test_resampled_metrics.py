@@ -59,3 +59,16 @@ def test_f1_and_accuracy(drawn):
 def test_nothing_known_is_nan(metric):
     found = metric(np.array([-1, -2]), np.zeros(2), np.ones((3, 2), int))
     assert np.isnan(found).all() and found.shape == (3,)
+
+
+def test_multiclass():
+    rng = np.random.default_rng(1)
+    classes, called = rng.integers(0, 3, 40), rng.integers(0, 3, 40)
+    weights = rng.multinomial(40, np.full(40, 1 / 40), size=10)
+    accuracy, f1 = resampled.resampled_multiclass(classes, called, 3, weights)
+    for replicate, weight in enumerate(weights):
+        taken = np.repeat(np.arange(40), weight)
+        assert accuracy[replicate] == pytest.approx((classes == called)[taken].mean())
+        assert f1[replicate] == pytest.approx(
+            f1_score(classes[taken], called[taken], average="macro", labels=range(3))
+        )

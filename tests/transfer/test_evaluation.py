@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -9,6 +8,7 @@ from data_pipelines.batches import open_data, read_records
 from data_pipelines.records import BadInput
 from place_jax.parallel.mesh import make_mesh
 from place_jax.transfer import evaluation, features
+from place_jax.transfer.image_features import extract_image_features
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,11 @@ def test_every_task_is_scored_by_name(scores):
         "retrieval/test/pool_size",
         "grounding/test/pointing",
         "grounding/test/pointing_rolled_image",
+        "grounding/test/pointing_other_phrase",
+        "grounding/test/pointing_mean_box_of_label",
+        "grounding/test/pointing_over_mean_box_ci_low",
+        "grounding/test/cnr",
+        "grounding/test/iou_similarity",
         "objective/test/loss",
         "instance/test/loss",
         "pathological/test/loss",
@@ -75,6 +80,22 @@ def test_features_are_those_of_the_split_whatever_the_batch_and_the_devices(tiny
     np.testing.assert_array_equal(alone.labels, [record["labels"] for record in records])
 
 
+def test_a_probes_features_are_those_of_the_split_whatever_the_devices(tiny):
+    (model, *weights), data, config = tiny
+    config = config.copy_and_resolve_references()
+    config.evaluation.batch_size = 11  # 30-odd examples: neither it nor 16 divides them
+    read = {"config": config}
+    both = extract_image_features(model, (weights, weights), data, "test", **read)
+    mesh = make_mesh(config.mesh)
+    (sharded,) = extract_image_features(model, (weights,), data, "test", mesh=mesh, **read)
+    assert data.splits["test"] % 11 and data.splits["test"] % 16
+    np.testing.assert_array_equal(both[1].features, both[0].features)
+    np.testing.assert_array_equal(sharded.index, np.arange(data.splits["test"]))
+    np.testing.assert_allclose(sharded.features, both[0].features, atol=1e-5)
+    np.testing.assert_array_equal(sharded.labels, both[0].labels)
+    assert sharded.patient_id == both[0].patient_id
+
+
 def test_max_examples_and_what_was_asked_for(tiny):
     weights, data, config = tiny
     some = features.extract_features(
@@ -108,7 +129,9 @@ def test_observations_that_were_not_trained_are_not_scored(tiny):
     config.objective = "clip"
     found = evaluation.evaluate(*weights, data, "test", config, bootstrap=0)
     assert "zero_shot/test/macro_auroc" in found and "clip/test/loss" in found
-    assert not any("observation" in n or "grounding" in n or "correlation" in n for n in found)
+    assert not any("observation" in n or "correlation" in n for n in found)
+    assert "grounding/test/pointing_similarity" in found  # what any model has
+    assert "grounding/test/pointing" not in found
 
 
 def test_untrained_scores_are_named_so(tiny):
@@ -118,31 +141,6 @@ def test_untrained_scores_are_named_so(tiny):
     )
     assert "untrained/retrieval/test/recall_at_1" in found
     assert all(name.startswith("untrained/retrieval/") for name in found)
-
-
-def test_checkpoint_is_scored_with_its_own_vocabulary_and_prompts_of_a_file(phantom_dir, tmp_path):
-    run = tiny_run.untrained_run(phantom_dir)
-    prompts = tmp_path / "prompts.json"
-    prompts.write_text(json.dumps({"Edema": {"positive": ["edema"], "negative": ["no edema"]}}))
-    found = evaluation.evaluate_checkpoint("zero-shot", run, phantom_dir, prompts=str(prompts))
-    assert found["zero_shot/test/macro_auroc"] == found["zero_shot/test/auroc/edema"]
-
-
-@pytest.mark.parametrize(
-    ("written", "says"),
-    [
-        ("{", "is not JSON"),
-        ('{"Edema": {"positive": ["xqzj"], "negative": ["no edema"]}}', "'xqzj' has no word"),
-        ('{"Edema": {"positive": [" "], "negative": ["no edema"]}}', "has no word"),
-    ],
-)
-def test_bad_prompts_are_one_line(phantom_dir, tmp_path, written, says):
-    run = tiny_run.untrained_run(phantom_dir)
-    prompts = tmp_path / "prompts.json"
-    prompts.write_text(written)
-    with pytest.raises(BadInput) as error:
-        evaluation.evaluate_checkpoint("zero-shot", run, phantom_dir, prompts=prompts)
-    assert says in str(error.value) and "\n" not in str(error.value)
 
 
 def test_unknown_task_and_split_are_one_line(tiny):

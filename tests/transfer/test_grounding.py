@@ -3,8 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from place_jax.transfer import grounding
+from place_jax.transfer import grounding, sentence_regions
 from place_jax.transfer.features import Features
+from place_jax.transfer.maps import MapKind
+from place_jax.transfer.texts import EncodedTexts
 
 CROP, GRID = 64, 4
 
@@ -35,10 +37,11 @@ def planted():
         t_por=np.tile(np.eye(2)[None], (n, 1, 1)),
     ), [
         {
+            "sentences": ["one", "two", f"patch {2 * i + 1}"],
             "statement": np.array([3, 4, k]),
             "sentence_box": np.array([[2, 0]]),
             "boxes": patch_box(2 * i + 1) + np.array([[10, 20, 10, 20]]),
-            "box_label": np.array([5]),
+            "box_label": np.array([i % 2]),
         }
         for i, k in enumerate(numbers)
     ]
@@ -51,13 +54,14 @@ def patch_box(patch: int) -> np.ndarray:
 
 
 def link(features, records):
-    return grounding.link_sentences(features, records, [(20, 10)] * len(records), CROP)
+    return sentence_regions.link_sentences(features, records, [(20, 10)] * len(records), CROP)
 
 
 def test_boxes_are_moved_to_the_crop_and_sentences_found(planted):
     linked = link(*planted)
     assert [item.row for item in linked] == list(range(8))
-    assert {(item.position, item.sentence, item.label) for item in linked} == {(1, 2, 5)}
+    assert {(item.position, item.sentence) for item in linked} == {(1, 2)}
+    assert linked[3].label == 1 and linked[3].text == "patch 7"
     np.testing.assert_array_equal(linked[3].boxes, patch_box(7))
 
 
@@ -71,24 +75,77 @@ def test_sentences_that_the_model_did_not_read_and_boxes_out_of_sight_are_left_o
     assert [item.row for item in linked] == [3, 4, 5, 6, 7]
 
 
+def evaluate(features, records, maps, prior=None, bootstrap=50):
+    phrases, texts = grounding.linked_phrases(link(features, records), CROP)
+    assert len(texts) == len(phrases) == 8
+    return grounding.evaluate_grounding(
+        phrases,
+        maps(texts),
+        patient_id=features.patient_id,
+        prior=prior,
+        split="test",
+        bootstrap=bootstrap,
+    )
+
+
+def encoded(texts, t_por) -> EncodedTexts:
+    """One sentence a text; the second place is empty and must not be read."""
+    rows = np.stack([np.stack([t_por, np.full(2, np.nan)])] * len(texts))
+    return EncodedTexts(rows[:, 0], rows, np.array([[True, False]] * len(texts)))
+
+
 def test_attention_in_the_region_hits_and_anothers_does_not(planted):
     features, records = planted
-    out = grounding.evaluate_grounding(
-        features, link(features, records), crop=CROP, split="test", bootstrap=50
-    )
+
+    def maps(texts):
+        found = encoded(texts, np.array([0.0, 1]))
+        return grounding.make_maps(features, found, [MapKind.ATTENTION], CROP)
+
+    regions = [(i % 2, item.mask(CROP)) for i, item in enumerate(link(*planted))]
+    out = evaluate(features, records, maps, prior=grounding.make_prior(regions))
     assert out["grounding/test/pointing"] == 1
     assert out["grounding/test/pointing_rolled_image"] == 0
     assert out["grounding/test/pointing_over_rolled_image_ci_low"] == 1
-    assert out["grounding/test/pointing_mean_box"] == 1 / 8
+    # Every sentence matches query 1, whatever it says: the phrase makes no difference, and shows.
+    assert out["grounding/test/pointing_other_phrase"] == 1
+    assert out["grounding/test/pointing_over_other_phrase_ci_high"] == 0
+    # No two regions are alike: the mean is eight equal maxima, or four of a label.
+    assert out["grounding/test/pointing_mean_box"] == pytest.approx(1 / 8)
+    assert out["grounding/test/pointing_mean_box_of_label"] == pytest.approx(1 / 4)
+    assert out["grounding/test/pointing_over_mean_box"] == pytest.approx(7 / 8)
     assert out["grounding/test/pointing_uniform"] == pytest.approx(1 / 16)
+    assert out["grounding/test/cnr"] > 1 > out["grounding/test/cnr_rolled_image"]
+    assert out["grounding/test/iou"] > 0.3 > out["grounding/test/iou_rolled_image"]
     assert out["grounding/test/sentences"] == 8
 
 
-def test_the_wrong_query_misses(planted):
+def test_the_wrong_query_misses_and_similarity_is_named_so(planted):
     features, records = planted
-    other = dataclasses.replace(features, t_por=features.t_por[:, ::-1])
-    out = grounding.evaluate_grounding(other, link(features, records), crop=CROP, split="test")
+    # Each patch embedding is the share of one axis that the phrase has.
+    patches = np.zeros((8, GRID * GRID, 2))
+    patches[np.arange(8), 2 * np.arange(8) + 1, 0] = 1
+    features = dataclasses.replace(features, patch_embedding=patches)
+
+    def maps(texts):
+        return grounding.make_maps(features, encoded(texts, np.array([1.0, 0])), MapKind, CROP)
+
+    out = evaluate(features, records, maps)
     assert out["grounding/test/pointing"] == 0
+    assert out["grounding/test/pointing_similarity"] == 1
+    assert out["grounding/test/pointing_similarity_rolled_image"] == 0
+    assert "grounding/test/pointing_mean_box" not in out  # without training regions
+
+
+def test_other_phrases_are_of_another_finding_where_there_is_one():
+    mask = np.ones((2, 2), bool)
+    phrases = [grounding.Phrase(i, i, mask, label) for i, label in enumerate("aabbb")]
+    labels = "aabbb"
+    for i, text in enumerate(grounding.other_phrase_texts(phrases)):
+        assert labels[text] != labels[i]
+    alike = [grounding.Phrase(i, i % 2, mask, "a") for i in range(4)]
+    assert grounding.other_phrase_texts(alike) == [1, 0, 1, 0]
+    alone = [grounding.Phrase(0, 0, mask, "a")]
+    assert grounding.other_phrase_texts(alone) == [0]
 
 
 def test_other_rows_are_other_patients():

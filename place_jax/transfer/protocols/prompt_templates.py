@@ -10,13 +10,18 @@ NEGATIVE = "no {label}"
 NOT_PROMPTED = ("No Finding",)
 
 
-def template_prompts(labels: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-    """{label: {"positive": ["pneumothorax"], "negative": ["no pneumothorax"]}} of each label."""
+def template_prompts(
+    labels: Sequence[str], *, every: bool = False
+) -> dict[str, dict[str, list[str]]]:
+    """{label: {"positive": ["pneumothorax"], "negative": ["no pneumothorax"]}} of each label.
+
+    With `every`, also of those that cannot be denied: a choice of classes takes positives alone.
+    """
     return {
         label: {
             "positive": [POSITIVE.format(label=label.lower())],
             "negative": [NEGATIVE.format(label=label.lower())],
         }
         for label in labels
-        if label not in NOT_PROMPTED
+        if every or label not in NOT_PROMPTED
     }
