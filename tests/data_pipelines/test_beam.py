@@ -3,6 +3,7 @@
 import os
 import pathlib
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -59,6 +60,17 @@ def test_every_source_travels_without_its_lists(name, tmp_path):
     source = registry.make_source(name, required)
     sent = pickle.dumps(source)
     assert len(sent) < 2000 and pickle.loads(sent) == source
+
+
+def test_the_options_that_the_docs_name_are_beams_own():
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "preparing_at_scale.md").read_text()
+    commands = re.findall(r"--beam-options((?:.*\\\n)*.*)", text)
+    named = [set(re.findall(r"(\w+)=", command)) for command in commands if "runner=" in command]
+    assert len(named) == 3
+    known = PipelineOptions([]).get_all_options().keys()
+    assert set.union(*named) <= known, set.union(*named) - known
 
 
 def test_a_shard_needs_nothing_but_its_source_and_specification(here, tmp_path):
