@@ -53,6 +53,17 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.observation.heads = 12
     config.model.observation.mlp_dim = 3072
     config.model.observation.query_init = "orthogonal"  # orthogonal | normal
+    # none | learned: a V-POR that is no image's, for "compared with the prior study" [ours].
+    config.model.observation.null = "none"
+    # encoder | stem: tokens that have seen the whole image, or those before any attention, of which
+    # a V-POR can only tell what it looked at [ours; stem wants a stem that sees more than a line].
+    config.model.observation.reads = "encoder"
+    # How many times larger than usual the scores of the queries' attention start. At 1 they look
+    # everywhere alike, and V-PORs with them [ours].
+    config.model.observation.sharpness = 1.0
+    # How far apart the queries' V-PORs start, in standard deviations over images; set when
+    # train.calibrate is [ours].
+    config.model.observation.separation = 0.0
     config.model.observation.competition = "none"  # none | slots: softmax over queries first
 
     config.model.correlation = ConfigDict()  # CCE
@@ -67,12 +78,28 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.lambda_p = 1.0
     config.loss.lambda_c = 1.0
     config.loss.lambda_p_warmup_steps = 0  # PCMA's weight grows linearly over these steps
-    config.loss.tau_m = 0.1  # temperature of the match over queries; to 0 it is the maximum
-    config.loss.sentence_block = 512  # sentences scored at once, so that B x Q x B x S never is
+    # PCMA. [paper] V-PORs and T-PORs are aligned with no labels; [ours] how, hence these switches.
+    # softmax | max | one_to_one: softly, so that every query learns; the best alone; or a report's
+    # sentences share out the queries.
+    config.loss.match = "softmax"
+    config.loss.tau_m = 0.1  # temperature of the soft match over queries; to 0 it is the maximum
+    # batch: images are contrasted. report: a report's sentences among themselves, a baseline of
+    # the peers that is won without the image.
+    config.loss.scope = "batch"
+    # statement: a sentence is true of every image whose report says the same. own: of one alone,
+    # and half of the batch are wrong negatives of "no pleural effusion".
+    config.loss.positives = "statement"
+    # inverse_frequency: a statement counts once, however often it is made. uniform: each time.
+    config.loss.sentence_weights = "inverse_frequency"
     # How a device scores its rows against the whole batch's columns: auto, all at once until that
     # passes memory_bytes | gathered, all at once | chunked, in blocks that are computed twice.
     config.loss.contrast = "auto"
     config.loss.memory_bytes = 2**30  # that the scores of one loss may take at once on a device
+    config.loss.query_diversity = 0.0  # weight of the squared cosine between queries' V-PORs
+    # ITA. positives | negatives: what a report equal to an image's own is to it. [ours] 23 % of
+    # Open-i's reports equal another.
+    config.loss.equal_reports = "positives"
+    config.loss.instance_scale = "learned"  # learned | fixed, at 1 / 0.07
     config.loss.attention_diversity = 0.0  # weight of the overlap between queries' attention
     config.loss.convirt_temperature = 0.1
     config.loss.convirt_image_weight = 0.75  # of finding an image's report; the rest, its image

@@ -25,6 +25,14 @@ _CHOICES = {
     "model.text.context": ("sentence", "report"),
     "model.observation.query_init": ("orthogonal", "normal"),
     "model.observation.competition": ("none", "slots"),
+    "model.observation.reads": ("encoder", "stem"),
+    "model.observation.null": ("none", "learned"),
+    "loss.match": ("softmax", "max", "one_to_one"),
+    "loss.scope": ("batch", "report"),
+    "loss.positives": ("statement", "own"),
+    "loss.sentence_weights": ("inverse_frequency", "uniform"),
+    "loss.equal_reports": ("positives", "negatives"),
+    "loss.instance_scale": ("learned", "fixed"),
 }
 
 
@@ -161,7 +169,7 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
         "data.batch_size", "data.crop_size", "data.max_tokens", "data.max_sentences",
         "train.steps", "train.log_every", "train.eval_every", "train.checkpoint_every",
         "train.keep_checkpoints", "train.max_bad_steps", "train.accumulation",
-        "evaluation.batch_size", "evaluation.retrieval_pool", "loss.sentence_block",
+        "evaluation.batch_size", "evaluation.retrieval_pool",
         "loss.memory_bytes", "model.joint_dim",
         "model.image.depth", "model.text.depth", "model.observation.num_queries",
         "model.observation.depth", "model.correlation.depth", "model.correlation.rank",
@@ -174,7 +182,12 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
             f"config key data.max_tokens={given['data.max_tokens']}: at least 3, for a piece of a "
             "sentence between [CLS] and [SEP]"
         )
-    for key in ("loss.tau_m", "optimizer.learning_rate", "optimizer.clip_norm"):
+    for key in (
+        "model.observation.sharpness",
+        "loss.tau_m",
+        "optimizer.learning_rate",
+        "optimizer.clip_norm",
+    ):
         if given[key] <= 0:
             raise ConfigError(f"config key {key}={given[key]}: above 0")
     if given["objective"] == "siglip" and given["model.logits"] != "scale_and_bias":

@@ -17,6 +17,8 @@ class Outputs:
       image_embedding: [B, E] L2-normalised.
       patch_tokens: [B, N, D] of the image encoder, of the whole image.
       v_por: [B, Q, E] L2-normalised visual pathology observation representations.
+      null_v_por: [E] L2-normalised, the same for every image, for sentences that speak of nothing
+        visible; None where the model has none.
       v_por_attention: [B, Q, N] cross-attention of the extractor's last layer, mean over heads;
         rows sum to 1.
       report_embedding: [B, E] L2-normalised.
@@ -34,6 +36,7 @@ class Outputs:
     image_embedding: Array | None = None
     patch_tokens: Array | None = None
     v_por: Array | None = None
+    null_v_por: Array | None = None
     v_por_attention: Array | None = None
     report_embedding: Array | None = None
     t_por: Array | None = None

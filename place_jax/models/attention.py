@@ -19,7 +19,10 @@ class Competition(enum.Enum):
 
 
 class Attention(nnx.Module):
-    """Queries from x [B, L, D], keys and values from a context [B, M, D_context]."""
+    """Queries from x [B, L, D], keys and values from a context [B, M, D_context].
+
+    `sharpness` is how many times larger than usual the scores are at the start.
+    """
 
     def __init__(
         self,
@@ -30,13 +33,14 @@ class Attention(nnx.Module):
         rngs: nnx.Rngs,
         context_width: int = 0,
         competition: Competition = Competition.NONE,
+        sharpness: float = 1.0,
     ):
         if width % heads:
             raise ValueError(f"width={width} does not split into heads={heads}: use a divisor")
         self.heads = heads
         self.competition = competition
         context_width = context_width or width
-        self.query = linear(width, width, numerics, rngs=rngs)
+        self.query = linear(width, width, numerics, rngs=rngs, gain=sharpness)
         self.key = linear(context_width, width, numerics, rngs=rngs)
         self.value = linear(context_width, width, numerics, rngs=rngs)
         self.out = linear(width, width, numerics, rngs=rngs)

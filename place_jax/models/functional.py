@@ -13,7 +13,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from place_jax.models.layers import at_least_float32
 from place_jax.models.place import Place
-from place_jax.models.projection import LOGIT_SCALE_LIMITS, standardisation
+from place_jax.models.projection import LOGIT_SCALE_LIMITS, directions, standardisation
 from place_jax.outputs import Outputs
 
 Params = dict[str, Any]  # nested dictionaries of arrays
@@ -155,7 +155,8 @@ class Model:
 
         Image and report features are centred and get unit variance in each dimension; so do
         T-PORs over sentences, and V-PORs, where each query is centred on its own mean over images,
-        so that what is left tells images apart.
+        so that what is left tells images apart. But what is left may be the same for all queries:
+        `model.observation.separation` then moves each along a direction of its own.
         """
         place = self._merge(params, model_state)
         features = place.image_features(normalise_pixels(batch["image"]))
@@ -172,6 +173,10 @@ class Model:
         for name, weight in weights.items():
             head = dict(params[f"{name}_projection"])
             shift, scale = standardisation(features[name], weight, head["shift"].shape)
+            if name == "v_por":
+                shift = (
+                    shift - self.config.observation.separation * directions(*shift.shape) / scale
+                )
             head["shift"] = shift.astype(head["shift"].dtype)
             head["scale"] = scale.astype(head["scale"].dtype)
             params[f"{name}_projection"] = head
@@ -201,6 +206,7 @@ def _encode_images(place: Place, image: Array) -> dict[str, Array]:
         "patch_tokens": features["patch_tokens"],
         "v_por": place.v_por_projection(features["v_por"]),
         "v_por_attention": features["v_por_attention"],
+        "null_v_por": place.null_observation(),
     }
 
 

@@ -55,14 +55,16 @@ class Numerics:
                 )
 
 
-def linear(inputs: int, outputs: int, numerics: Numerics, *, rngs: nnx.Rngs) -> nnx.Linear:
-    """A linear map with a kernel [inputs, outputs] of variance 1 / inputs and a zero bias."""
+def linear(
+    inputs: int, outputs: int, numerics: Numerics, *, rngs: nnx.Rngs, gain: float = 1.0
+) -> nnx.Linear:
+    """A linear map with a kernel [inputs, outputs] of variance gain^2 / inputs and a zero bias."""
     return nnx.Linear(
         inputs,
         outputs,
         dtype=numerics.dtype,
         param_dtype=numerics.param_dtype,
-        kernel_init=nnx.initializers.variance_scaling(1.0, "fan_in", "truncated_normal"),
+        kernel_init=nnx.initializers.variance_scaling(gain**2, "fan_in", "truncated_normal"),
         rngs=rngs,
     )
 

@@ -19,11 +19,26 @@ class QueryInit(enum.Enum):
     NORMAL = "normal"  # N(0, 0.02^2): soon drowned by what all of them read in common
 
 
+class Reads(enum.Enum):
+    """Which patch tokens the queries read."""
+
+    ENCODER = "encoder"  # the image encoder's: each has seen the whole image
+    STEM = "stem"  # those before any attention: where a query looks is where its V-POR is from
+
+
+class Null(enum.Enum):
+    """Whether there is a V-POR for sentences that speak of nothing visible."""
+
+    NONE = "none"
+    LEARNED = "learned"  # one vector of the joint space, the same for every image
+
+
 class ObservationExtractor(nnx.Module):
     """Q learned queries, a pre-norm decoder over patch tokens, V-PORs before projection.
 
     [paper]: learned pathology query tokens turn localised image tokens into V-PORs.
-    [ours]: their number, the depth, the start and the competition, all from `config`.
+    [ours]: what they read, their number, the depth, the start, the competition and how sharply
+    they look at first, all from `config`.
     """
 
     def __init__(
@@ -48,6 +63,7 @@ class ObservationExtractor(nnx.Module):
             config.mlp_dim,
             context_width=image_width,
             competition=option(Competition, "observation.competition", config.competition),
+            sharpness=config.sharpness,
         )
         self.blocks = stack_blocks(config.depth, shape, numerics, rngs=rngs)
         self.norm = layer_norm(config.width, numerics, rngs=rngs)

@@ -8,8 +8,8 @@ from ml_collections import FrozenConfigDict
 from place_jax.models.bert import Bert, sentence_means
 from place_jax.models.correlation_decoder import CorrelationDecoder
 from place_jax.models.hiding import draw_hiding
-from place_jax.models.layers import Numerics, Remat, at_least_float32, option
-from place_jax.models.observation_extractor import ObservationExtractor
+from place_jax.models.layers import Numerics, Remat, at_least_float32, option, unit_norm
+from place_jax.models.observation_extractor import Null, ObservationExtractor, Reads
 from place_jax.models.projection import (
     LOGIT_SCALE_INIT,
     SIGLIP_BIAS_INIT,
@@ -33,6 +33,7 @@ class Place(nnx.Module):
         side = image_size // image.patch_size
         self.mask_ratio = correlation.mask_ratio
         self.patch_size = image.patch_size
+        self.reads = option(Reads, "observation.reads", observation.reads)
         self.image = VisionTransformer(image, image_size, numerics, rngs=rngs)
         self.text = Bert(text, vocab_size, numerics, rngs=rngs)
         self.observation = ObservationExtractor(observation, image.width, numerics, rngs=rngs)
@@ -44,6 +45,11 @@ class Place(nnx.Module):
         self.v_por_projection = Projection(
             observation.width, joint, numerics, rngs=rngs, positions=observation.num_queries
         )
+        self.has_null = option(Null, "observation.null", observation.null) is Null.LEARNED
+        if self.has_null:
+            self.null_v_por = nnx.Param(
+                nnx.initializers.normal(joint**-0.5)(rngs.params(), (joint,), numerics.param_dtype)
+            )
         self.report_projection = Projection(text.width, joint, numerics, rngs=rngs)
         self.t_por_projection = Projection(text.width, joint, numerics, rngs=rngs)
         scales = {"instance": LOGIT_SCALE_INIT, "pathological": LOGIT_SCALE_INIT}
@@ -59,14 +65,19 @@ class Place(nnx.Module):
         Returns:
           patch_tokens [B, N, D], image [B, D], v_por [B, Q, D], v_por_attention [B, Q, N].
         """
-        tokens = self.image(image)
-        v_por, attention = self.observation(tokens)
+        local = self.image.local_tokens(image)
+        tokens = self.image.mix(local)
+        v_por, attention = self.observation(local if self.reads is Reads.STEM else tokens)
         return {
             "patch_tokens": tokens,
             "image": jnp.mean(at_least_float32(tokens), axis=1),
             "v_por": v_por,
             "v_por_attention": attention,
         }
+
+    def null_observation(self) -> Array | None:
+        """The null V-POR [E] of unit length, or None."""
+        return unit_norm(self.null_v_por[...]) if self.has_null else None
 
     def text_features(
         self, tokens: Array, sentence_of_token: Array, num_sentences: int

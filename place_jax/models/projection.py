@@ -73,6 +73,11 @@ def standardisation(x: Array, weight: Array, shift_shape: tuple[int, ...]) -> tu
     return shift, jnp.where(varies, 1 / jnp.where(varies, deviation, 1), 1)
 
 
+def directions(rows: int, width: int) -> Array:
+    """[rows, D] of length sqrt(D), as long as standardised features; orthogonal while rows <= D."""
+    return jax.nn.initializers.orthogonal(width**0.5)(jax.random.key(0), (rows, width))
+
+
 class LogitScales(nnx.Module):
     """One learned logit scale per contrastive objective, stored as its logarithm.
 

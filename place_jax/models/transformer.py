@@ -34,6 +34,7 @@ class BlockShape:
     norm: Norm = Norm.PRE
     context_width: int = 0
     competition: Competition = Competition.NONE  # of the cross-attention
+    sharpness: float = 1.0  # likewise
 
 
 class Mlp(nnx.Module):
@@ -63,6 +64,7 @@ class Block(nnx.Module):
                 rngs=rngs,
                 context_width=shape.context_width,
                 competition=shape.competition,
+                sharpness=shape.sharpness,
             )
             self.cross_attention_norm = layer_norm(shape.width, numerics, rngs=rngs)
         self.mlp = Mlp(shape.width, shape.mlp_dim, numerics, rngs=rngs)

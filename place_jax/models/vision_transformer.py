@@ -52,12 +52,19 @@ class VisionTransformer(nnx.Module):
         """
         if hiding is not None:
             image = hide_pixels(image, hiding.hidden, self.patch_size)
-        x = self.stem(image)
-        grid = x.shape[1:3]
-        x = x + resize_positions(self.position[...], grid).astype(x.dtype)
-        x = x.reshape(x.shape[0], -1, x.shape[-1])
+        x = self.local_tokens(image)
         if hiding is not None:
             x = keep_visible(x, hiding)
+        return self.mix(x)
+
+    def local_tokens(self, image: Array) -> Array:
+        """[B, H, W, 1] to patch tokens [B, N, D] of which none has seen another by attention."""
+        x = self.stem(image)
+        x = x + resize_positions(self.position[...], x.shape[1:3]).astype(x.dtype)
+        return x.reshape(x.shape[0], -1, x.shape[-1])
+
+    def mix(self, x: Array) -> Array:
+        """Local tokens to the encoder's, by attention among them."""
         if self.has_class_token:
             token = jnp.broadcast_to(
                 self.class_token[...].astype(x.dtype), (x.shape[0], 1, x.shape[-1])

@@ -68,8 +68,15 @@ def anchor_terms(logits: Array, positives: Array, candidate_weight: Array) -> An
     return AnchorTerms(
         loss=jnp.where(has_positive, log_total - mean_positive, 0),
         floor=jnp.log(safe_weight),
-        hit=(has_positive & (best_positive > best_negative)).astype(logits.dtype),
+        hit=(has_positive & (best_positive > best_negative + rounding(top[..., 0]))).astype(
+            logits.dtype
+        ),
     )
+
+
+def rounding(top: Array) -> Array:
+    """By how much two equal scores may differ, near `top`, for being summed in another order."""
+    return 32 * jnp.finfo(top.dtype).eps * (1 + jnp.abs(top))
 
 
 def weighted_mean(values: Array, weight: Array) -> Array:

@@ -11,6 +11,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from place_jax.objectives import contrastive, pathological
+from place_jax.objectives.statements import StatementTargets
 from place_jax.outputs import Outputs
 
 
@@ -26,21 +27,21 @@ def roll_present(values: Array, present: Array) -> Array:
     return values[order[(position - 1) % jnp.maximum(jnp.sum(present), 1)]]
 
 
-def statement_frequency_loss(targets: pathological.StatementTargets) -> Array:
-    """The least PCMA of any scores that are the same for every image.
+def statement_frequency_loss(targets: StatementTargets) -> Array:
+    """The least PCMA, scope = batch, of any scores that are the same for every image.
 
-    Over images for each sentence it is log of their number n; over sentences for each image the
-    entropy of the statements' frequencies q_u = 1/n sum_i 1[i states u] / (statements of i), which
-    no constant prediction beats (Gibbs).
+    Over images for each sentence it is log of their number n. Over sentences for each image, with
+    weights w_s and p_s the mean over images of w_s 1[s true of i] / (their sum over s), it is
+    sum_s p_s log(w_s / p_s), which no constant prediction beats (Gibbs): with inverse-frequency
+    weights, the entropy of the statements' frequencies.
     """
-    images = targets.image_weight
+    images, weight = targets.image_weight, targets.sentence_weight
     number = jnp.maximum(jnp.sum(images), 1)
-    stated = targets.positives * images[:, None]
-    statements = jnp.sum(stated * targets.sentence_weight, axis=1, keepdims=True)
-    frequency = jnp.sum(stated / jnp.where(statements > 0, statements, 1), axis=0) / number
-    log_frequency = jnp.log(jnp.where(frequency > 0, frequency, 1))
-    entropy = -jnp.sum(targets.sentence_weight * frequency * log_frequency)
-    return (jnp.log(number) + entropy) / 2
+    stated = targets.positives * images[:, None] * weight
+    total = jnp.sum(stated, axis=1, keepdims=True)
+    share = jnp.sum(stated / jnp.where(total > 0, total, 1), axis=0) / number
+    ratio = jnp.where(share > 0, weight / jnp.where(share > 0, share, 1), 1)
+    return (jnp.log(number) + jnp.sum(share * jnp.log(ratio))) / 2
 
 
 def pathological_controls(outputs: Outputs, batch: dict, config: ConfigDict) -> dict[str, Array]:
@@ -53,17 +54,19 @@ def pathological_controls(outputs: Outputs, batch: dict, config: ConfigDict) -> 
       `pathological/loss_rolled_images`, `pathological/top1_rolled_images` and
       `pathological/loss_statement_frequency`: a model whose V-PORs tell of the image is well below
       the first and the last; one that is not has learned the statements and nothing of the images.
+      Under scope = report no frequency is a bound, and the last is left out.
     """
     dtype = contrastive.at_least_float32(outputs.v_por).dtype
-    targets = pathological.statement_targets(batch, dtype)
+    sentences = pathological.taking_part(outputs, batch, config)
+    targets = pathological.targets_of(batch, sentences, config, dtype)
     rolled = dataclasses.replace(
         outputs, v_por=roll_present(outputs.v_por, targets.image_weight > 0)
     )
-    over_images, over_sentences = pathological.contrast_statements(
-        pathological.sentence_scores(rolled, config), targets, outputs.logit_scales["pathological"]
-    )
-    return {
-        "pathological/loss_rolled_images": (over_images.loss + over_sentences.loss) / 2,
-        "pathological/top1_rolled_images": over_images.hit,
-        "pathological/loss_statement_frequency": statement_frequency_loss(targets),
+    first, second = pathological.contrast(rolled, batch, config)
+    found = {
+        "pathological/loss_rolled_images": (first.loss + second.loss) / 2,
+        "pathological/top1_rolled_images": first.hit,
     }
+    if pathological.Scope(config.loss.scope) is pathological.Scope.BATCH:
+        found["pathological/loss_statement_frequency"] = statement_frequency_loss(targets)
+    return found

@@ -42,6 +42,23 @@ def observation_diagnostics(v_por: Array, present: Array) -> dict[str, Array]:
     }
 
 
+def squared_query_cosine(v_por: Array, present: Array) -> Array:
+    """Mean squared cosine between the V-PORs [B, Q, E] of two queries on one image, in [0, 1].
+
+    Squared, so that as a term of a loss it asks for right angles and not for opposites.
+
+    Args:
+      v_por: [B, Q, E] unit rows.
+      present: [B] bool.
+    """
+    v_por = contrastive.at_least_float32(v_por)
+    queries = v_por.shape[1]
+    cosine = jnp.einsum("bqe,bpe->bqp", v_por, v_por, precision=contrastive.HIGHEST)
+    pairs = jnp.where(jnp.eye(queries, dtype=bool), 0, jnp.square(cosine))
+    mean = jnp.sum(pairs, axis=(1, 2)) / max(queries * (queries - 1), 1)
+    return contrastive.weighted_mean(mean, present)
+
+
 def attention_overlap(attention: Array, present: Array) -> Array:
     """Mean cosine between the attention maps of two queries on one image, in [0, 1].
 

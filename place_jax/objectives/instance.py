@@ -1,5 +1,8 @@
 """ITA, instance-level alignment: symmetric InfoNCE between images and reports as wholes."""
 
+import enum
+
+import jax
 import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
@@ -7,6 +10,20 @@ from ml_collections import ConfigDict
 from place_jax.objectives import contrastive, pairs
 from place_jax.outputs import Outputs
 from place_jax.parallel import collectives
+
+
+class EqualReports(enum.Enum):
+    """What a report that equals an image's own is to it."""
+
+    POSITIVES = "positives"
+    NEGATIVES = "negatives"
+
+
+class Scale(enum.Enum):
+    """Whether the logit scale, one over the temperature, is trained."""
+
+    LEARNED = "learned"
+    FIXED = "fixed"
 
 
 def instance_loss(
@@ -20,17 +37,23 @@ def instance_loss(
 
     (van den Oord et al., arXiv 1807.03748; SupCon's "out" form, arXiv 2004.11362). Equal reports
     as positives is ours, because 23 % of the reports of Open-i equal another: as negatives they
-    would punish the right answer.
+    would punish the right answer. With equal_reports = negatives it is the loss of CLIP.
 
     Args:
       outputs: image_embedding [B, E], report_embedding [B, E], logit_scales["instance"].
       batch: report_statement [B, 2], example_mask [B]; masked rows are neither rows nor columns.
-      config: loss.contrast, loss.memory_bytes.
+      config: loss.equal_reports; loss.instance_scale, fixed leaves the scale where it started;
+        loss.contrast, loss.memory_bytes.
       step: unused.
     """
     del step
     scale = outputs.logit_scales["instance"]
-    rows = outputs.image_embedding, outputs.report_embedding, batch["report_statement"]
+    if Scale(config.loss.instance_scale) is Scale.FIXED:
+        scale = jax.lax.stop_gradient(scale)
+    identity = batch["report_statement"]
+    if EqualReports(config.loss.equal_reports) is EqualReports.NEGATIVES:
+        identity = own_identity(outputs.image_embedding)
+    rows = outputs.image_embedding, outputs.report_embedding, identity
     rows_of, columns_of = contrast_embeddings(*rows, contrastive.example_mask(batch), scale, config)
     terms = contrastive.both_ways(rows_of, columns_of)
     return terms.loss, {

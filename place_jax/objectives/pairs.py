@@ -107,7 +107,8 @@ def _terms(sums: ContrastSums) -> contrastive.AnchorTerms:
     has_positive = sums.positive_weight > 0
     weight = jnp.where(has_positive, sums.positive_weight, 1)
     log_total = sums.top + jnp.log(jnp.where(has_positive, sums.total, 1))
-    hit = has_positive & (sums.best_positive > sums.best_negative)
+    rounding = contrastive.rounding(sums.top)
+    hit = has_positive & (sums.best_positive > sums.best_negative + rounding)
     return contrastive.AnchorTerms(
         loss=jnp.where(has_positive, log_total - sums.positive_logits / weight, 0),
         floor=jnp.log(weight),

@@ -2,133 +2,134 @@
 
 Images are contrasted, and not the parts of one image with the sentences of its own report: an
 image-side vector that attends with the sentence it must match copies the sentence, and its loss is
-as low with another patient's image.
+as low with another patient's image. That form is here too, `scope = report`, as a baseline.
 """
 
-import dataclasses
-import functools
+import enum
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from place_jax.objectives import contrastive, statement_contrast
+from place_jax.objectives import contrastive
+from place_jax.objectives.matching import Match, shares, with_null
+from place_jax.objectives.statement_contrast import contrast_statements
+from place_jax.objectives.statements import (
+    Positives,
+    Sentences,
+    SentenceWeights,
+    StatementTargets,
+    all_sentences,
+    sample_sentences,
+    statement_targets,
+)
 from place_jax.outputs import Outputs
 
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class StatementTargets:
-    """Which report makes which statement. T = B * S sentences, report after report.
-
-    Attributes:
-      positives: [B, T] bool, the report of image i makes the statement of sentence s.
-      sentence_weight: [T] one over the number of sentences that make the same statement, so that
-        all weights sum to the number of distinct statements; 0 for an absent sentence.
-      image_weight: [B] 1; 0 for a masked example and for a report without sentences, of which
-        nothing is known: it is no negative either.
-    """
-
-    positives: Array
-    sentence_weight: Array
-    image_weight: Array
+Contrasts = tuple[contrastive.AnchorTerms, contrastive.AnchorTerms]
+_SAMPLING = 71  # folded into the run's seed: sentences are drawn by no one else's numbers
 
 
-def statement_targets(batch: dict, dtype: jnp.dtype) -> StatementTargets:
-    """Compares every sentence with every report, by the fingerprints of their statements."""
-    mask = batch["sentence_mask"].astype(bool) & contrastive.example_mask(batch)[:, None]
-    statement = batch["statement"]
-    high, low = statement[..., 0].reshape(-1), statement[..., 1].reshape(-1)
-    # One sentence position at a time: B x S x T comparisons fuse into B x T counts.
-    times = jnp.zeros((mask.shape[0], mask.size), jnp.int32)
-    for position in range(mask.shape[1]):
-        same = (statement[:, position, 0, None] == high) & (statement[:, position, 1, None] == low)
-        times += (same & mask[:, position, None]).astype(jnp.int32)
-    present = mask.reshape(-1)
-    count = jnp.where(present, jnp.sum(times, axis=0), 1).astype(dtype)
-    return StatementTargets(
-        positives=(times > 0) & present,
-        sentence_weight=jnp.where(present, 1 / count, 0),
-        image_weight=jnp.any(mask, axis=1).astype(dtype),
-    )
+class Scope(enum.Enum):
+    """What a sentence is contrasted with."""
+
+    BATCH = "batch"  # all images of the batch, and an image with all of its sentences
+    REPORT = "report"  # its own report's other sentences, as in PRIOR's and MGCA's local terms
 
 
-def match_scores(v_por: Array, t_por: Array, *, tau_m: float, sentence_block: int) -> Array:
-    """How well each image shows each sentence: tau_m logsumexp_q(<t_s, v_iq> / tau_m).
-
-    A soft maximum over the queries, the maximum as tau_m goes to 0. Sentences are scored a block
-    at a time and recomputed in the backward pass, so that B x Q x T is never in memory.
+def taking_part(
+    outputs: Outputs, batch: dict, config: ConfigDict, step: Array | None = None
+) -> Sentences:
+    """The sentences that PCMA contrasts. One-to-one, they are at most as many as the queries.
 
     Args:
-      v_por: [B, Q, E].
-      t_por: [T, E].
-      tau_m: temperature over the queries, above 0.
-      sentence_block: sentences scored at once.
-
-    Returns:
-      [B, T], in at least float32.
+      outputs: v_por [B, Q, E], t_por [B, S, E].
+      batch: statement [B, S, 2], sentence_mask [B, S], example_mask [B].
+      config: seed, loss.match.
+      step: draws them anew at every step; None takes the first ones.
     """
-    v_por, t_por = contrastive.at_least_float32(v_por), contrastive.at_least_float32(t_por)
-    sentences, width = t_por.shape
-    block = min(sentence_block, sentences)
-    blocks = -(-sentences // block)
-    score = functools.partial(_block_scores, v_por, tau_m=tau_m)
-    if blocks == 1:
-        return score(t_por)
-    padded = jnp.pad(t_por, ((0, blocks * block - sentences), (0, 0)))
-    score = jax.checkpoint(score, prevent_cse=False)
-    _, scores = jax.lax.scan(
-        lambda carry, part: (carry, score(part)), None, padded.reshape(blocks, block, width)
-    )
-    return jnp.moveaxis(scores, 0, 1).reshape(v_por.shape[0], -1)[:, :sentences]
+    sentences = all_sentences(outputs.t_por, batch)
+    if Match(config.loss.match) is not Match.ONE_TO_ONE:
+        return sentences
+    key = None
+    if step is not None:
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), _SAMPLING), step)
+    return sample_sentences(sentences, outputs.v_por.shape[1], key)
 
 
-def _block_scores(v_por: Array, t_por: Array, *, tau_m: float) -> Array:
-    """[B, Q, E], [T, E] -> [B, T]."""
-    cosine = jnp.einsum("bqe,te->bqt", v_por, t_por, precision=contrastive.HIGHEST)
-    return tau_m * jax.nn.logsumexp(cosine / tau_m, axis=1)
-
-
-def sentence_scores(outputs: Outputs, config: ConfigDict) -> Array:
-    """Scores every image against every sentence of the batch, [B, B * S]."""
-    return match_scores(
-        outputs.v_por,
-        outputs.t_por.reshape(-1, outputs.t_por.shape[-1]),
-        tau_m=config.loss.tau_m,
-        sentence_block=config.loss.sentence_block,
+def targets_of(
+    batch: dict, sentences: Sentences, config: ConfigDict, dtype: jnp.dtype
+) -> StatementTargets:
+    """The targets that config.loss.positives and .sentence_weights ask for."""
+    return statement_targets(
+        batch,
+        sentences,
+        dtype=dtype,
+        positives=Positives(config.loss.positives),
+        weights=SentenceWeights(config.loss.sentence_weights),
     )
 
 
-def contrast_statements(
-    scores: Array, targets: StatementTargets, logit_scale: Array
-) -> tuple[contrastive.AnchorTerms, contrastive.AnchorTerms]:
-    """Contrasts images for each sentence, and sentences for each image.
-
-    With z_is = logit_scale * score(i, s) and w_s the weight of sentence s,
-
-      l_s = log sum_i exp(z_is) - mean_{i whose report states s} z_is
-      l_i = log sum_s w_s exp(z_is) - (sum_{s stated by i} w_s z_is) / (sum_{s stated by i} w_s)
-
-    averaged over sentences with weight w_s and over images that have any sentence. Sentences that
-    state the same and score the same thus act as one: "no pleural effusion", made by half of the
-    reports, is one candidate among the statements and one term of the mean.
-
-    Args:
-      scores: [B, T].
-      targets: of the same B and T.
-      logit_scale: scalar.
+def own_shares(outputs: Outputs, sentences: Sentences, config: ConfigDict) -> tuple[Array, Array]:
+    """How much of its own image's V-PORs each sentence takes.
 
     Returns:
-      Two sets of scalars, over images for each sentence and over sentences for each image.
+      [B, Q, S] the shares and [B, Q, E] the V-PORs, the null V-POR last in both where there is one.
     """
-    logits = logit_scale * scores
-    over_images = contrastive.anchor_terms(logits.T, targets.positives.T, targets.image_weight)
-    over_sentences = contrastive.anchor_terms(logits, targets.positives, targets.sentence_weight)
+    match = Match(config.loss.match)
+    v_por = contrastive.at_least_float32(outputs.v_por)
+    v_por = with_null(v_por, outputs.null_v_por, match, sentences.mask.shape[1])
+    t_por = contrastive.at_least_float32(sentences.t_por)
+    cosine = jnp.einsum("bqe,bse->bqs", v_por, t_por, precision=contrastive.HIGHEST)
+    taken = shares(cosine, sentences.mention, sentences.mask, match=match, tau_m=config.loss.tau_m)
+    return taken, v_por
+
+
+def contrast_within_reports(
+    outputs: Outputs, batch: dict, sentences: Sentences, config: ConfigDict
+) -> Contrasts:
+    """The peers' form, a baseline: each sentence finds what it took from its image.
+
+    With a_qs the share of query q that sentence s takes, c_s = unit(sum_q a_qs v_q) and
+    z_ss' = logit_scale <t_s, c_s'> over the sentences of one report, the two InfoNCE of z, in
+    which equal statements are one. It leaks: c_s is made with the very sentence that must find it,
+    so that V-PORs which do not depend on the image reach its floor.
+
+    Returns:
+      As `contrast_statements`: contexts for each sentence, and sentences for each context.
+    """
+    taken, v_por = own_shares(outputs, sentences, config)
+    context = jnp.einsum("bqs,bqe->bse", taken, v_por, precision=contrastive.HIGHEST)
+    norm = jnp.sum(jnp.square(context), axis=-1, keepdims=True)
+    context = context * jax.lax.rsqrt(norm + 1e-12)
+    t_por = contrastive.at_least_float32(sentences.t_por)
+    logits = outputs.logit_scales["pathological"] * jnp.einsum(
+        "bse,bze->bsz", t_por, context, precision=contrastive.HIGHEST
+    )
+    same = sentences.mention[:, :, None] == sentences.mention[:, None, :]
+    same &= sentences.mask[:, :, None] & sentences.mask[:, None, :]
+    weight = sentences.mask.astype(logits.dtype)
+    if SentenceWeights(config.loss.sentence_weights) is SentenceWeights.INVERSE_FREQUENCY:
+        weight /= jnp.maximum(jnp.sum(same, axis=-1), 1)
+    if Positives(config.loss.positives) is Positives.OWN:
+        same &= jnp.eye(same.shape[1], dtype=bool)
+    anchors = targets_of(batch, sentences, config, logits.dtype).sentence_weight
+    anchors = anchors.reshape(weight.shape)
+    terms = jax.vmap(contrastive.anchor_terms)
     return (
-        contrastive.mean_terms(over_images, targets.sentence_weight),
-        contrastive.mean_terms(over_sentences, targets.image_weight),
+        contrastive.mean_terms(terms(logits, same, weight), anchors),
+        contrastive.mean_terms(terms(jnp.swapaxes(logits, 1, 2), same, weight), anchors),
     )
+
+
+def contrast(
+    outputs: Outputs, batch: dict, config: ConfigDict, step: Array | None = None
+) -> Contrasts:
+    """The two contrasts of config.loss.scope; the arguments are those of `pathological_loss`."""
+    sentences = taking_part(outputs, batch, config, step)
+    if Scope(config.loss.scope) is Scope.REPORT:
+        return contrast_within_reports(outputs, batch, sentences, config)
+    return contrast_statements(outputs, batch, sentences, config)
 
 
 def pathological_loss(
@@ -137,18 +138,23 @@ def pathological_loss(
     """Mean of the two contrasts; its floor is logged beside it, and whether the top image is right.
 
     Args:
-      outputs: v_por [B, Q, E], t_por [B, S, E], logit_scales["pathological"].
+      outputs: v_por [B, Q, E], t_por [B, S, E], null_v_por [E] or None,
+        logit_scales["pathological"].
       batch: statement [B, S, 2], sentence_mask [B, S], example_mask [B].
-      config: loss.tau_m, loss.sentence_block, loss.contrast, loss.memory_bytes.
-      step: unused.
+      config: seed, and loss.match, tau_m, scope, positives, sentence_weights, contrast,
+        memory_bytes.
+      step: of training, to draw sentences by where match = one_to_one has too many.
     """
-    del step
-    over_images, over_sentences = statement_contrast.contrast_spread(
-        functools.partial(match_scores, tau_m=config.loss.tau_m), outputs, batch, config
-    )
-    terms = contrastive.both_ways(over_images, over_sentences)
-    return terms.loss, {
+    first, second = contrast(outputs, batch, config, step)
+    terms = contrastive.both_ways(first, second)
+    metrics = {
         "pathological/loss": terms.loss,
         "pathological/floor": terms.floor,
-        "pathological/top1": over_images.hit,
+        "pathological/top1": first.hit,
     }
+    if outputs.null_v_por is not None:
+        sentences = taking_part(outputs, batch, config, step)
+        taken, _ = own_shares(outputs, sentences, config)
+        null = jnp.sum(taken[:, outputs.v_por.shape[1] :], axis=1)
+        metrics["pathological/null_mass"] = contrastive.weighted_mean(null, sentences.mask)
+    return terms.loss, metrics

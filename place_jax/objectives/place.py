@@ -21,15 +21,15 @@ def place_loss(
     Args:
       outputs: of the whole model.
       batch: as `data_pipelines.records.batch_fields` says.
-      config: loss.lambda_p, lambda_p_warmup_steps, lambda_c, attention_diversity, and what the
-        terms read.
+      config: loss.lambda_p, lambda_p_warmup_steps, lambda_c, query_diversity,
+        attention_diversity, and what the terms read.
       step: of training, for the warm-up of lambda_p; None for its full weight.
     """
     weights = config.loss
     present = contrastive.example_mask(batch)
     loss, metrics = instance_loss(outputs, batch, config)
     if weights.lambda_p > 0:
-        pathological, terms = pathological_loss(outputs, batch, config)
+        pathological, terms = pathological_loss(outputs, batch, config, step)
         loss += pathological_weight(config, step) * pathological
         metrics |= terms
     if weights.lambda_c > 0 and outputs.correlation_factors is not None:
@@ -38,6 +38,10 @@ def place_loss(
         metrics |= terms
     if outputs.v_por is not None:
         metrics |= diagnostics.observation_diagnostics(outputs.v_por, present)
+        if weights.query_diversity > 0:
+            likeness = diagnostics.squared_query_cosine(outputs.v_por, present)
+            loss += weights.query_diversity * likeness
+            metrics["v_por/squared_cosine_between_queries"] = likeness
     if outputs.v_por_attention is not None:
         overlap = diagnostics.attention_overlap(outputs.v_por_attention, present)
         metrics["v_por/attention_overlap"] = overlap

@@ -1,57 +1,85 @@
 """PCMA's contrast over devices: a device scores its images against the batch's sentences."""
 
-from collections.abc import Callable
-
 import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
 from place_jax.objectives import contrastive, pairs
+from place_jax.objectives.matching import Match, match_scores, with_null
+from place_jax.objectives.statements import (
+    Positives,
+    Sentences,
+    SentenceWeights,
+    present_sentences,
+)
 from place_jax.outputs import Outputs
 from place_jax.parallel import collectives
 
 
-def contrast_spread(
-    match: Callable[..., Array], outputs: Outputs, batch: dict, config: ConfigDict
+def contrast_statements(
+    outputs: Outputs, batch: dict, sentences: Sentences, config: ConfigDict
 ) -> tuple[contrastive.AnchorTerms, contrastive.AnchorTerms]:
-    """What `pathological.contrast_statements` says, with no matrix of scores over the budget.
+    """Contrasts images for each sentence, and sentences for each image.
 
-    The sentences are gathered, Q / S times narrower than the V-PORs; sums over images are joined
-    over devices.
+    With z_is = logit_scale * score(i, s) and w_s the weight of sentence s,
+
+      l_s = log sum_i exp(z_is) - mean_{i of which s is true} z_is
+      l_i = log sum_s w_s exp(z_is) - (sum_{s true of i} w_s z_is) / (sum_{s true of i} w_s)
+
+    averaged over sentences with weight w_s and over images that have any sentence. Sentences that
+    state the same and score the same thus act as one: "no pleural effusion", made by half of the
+    reports, is one candidate among the statements and one term of the mean.
+
+    No matrix of scores passes the budget. The sentences are gathered, Q / S times narrower than the
+    V-PORs; sums over images are joined over devices.
 
     Args:
-      match: from v_por [b, Q, E], t_por [c, E] and sentence_block to scores [b, c].
-      outputs: v_por [B, Q, E], t_por [B, S, E], logit_scales["pathological"].
+      outputs: v_por [B, Q, E], null_v_por [E] or None, logit_scales["pathological"].
       batch: statement [B, S, 2], sentence_mask [B, S], example_mask [B].
-      config: loss.contrast, loss.memory_bytes.
+      sentences: that take part.
+      config: loss.match, tau_m, positives, sentence_weights, contrast, memory_bytes.
 
     Returns:
       Two sets of scalars, over images for each sentence and over sentences for each image.
     """
-    mask = batch["sentence_mask"].astype(bool) & contrastive.example_mask(batch)[:, None]
-    reports, sentences = mask.shape
+    settings, rule = config.loss, Match(config.loss.match)
+    own = Positives(settings.positives) is Positives.OWN
+    inverse = SentenceWeights(settings.sentence_weights) is SentenceWeights.INVERSE_FREQUENCY
+    reports, per_report = sentences.mask.shape
 
-    def contrast(axes, rows, scale):
-        v_por, t_por, statement, mask = rows
+    def contrast(axes, rows, whole):
+        v_por, number, taking, said, saying = rows
+        scale, null = whole
+        v_por = with_null(v_por, null, rule, per_report)
         images, queries = v_por.shape[:2]
-        numbers = images * sentences, reports, v_por.dtype, config
+        numbers = images * per_report, reports, v_por.dtype, config
         # Where scores fit whole, their reduction over queries still goes a block at a time.
         at_once = pairs.columns_at_once(*numbers)
         reduced = pairs.columns_at_once(*numbers, depth=queries)
         block = at_once if at_once >= reports else reduced
-        count = _count_equal(statement, mask, axes, block)
-        weight = jnp.where(mask, 1 / count.astype(v_por.dtype), 0)
+        weight = taking.mask.astype(v_por.dtype)
+        if inverse:
+            weight /= _count_equal(taking.statement, taking.mask, axes, block)
 
         def score(columns):
-            t_por, other = columns
-            t_por = t_por.reshape(-1, t_por.shape[-1])
-            scores = match(v_por, t_por, sentence_block=reduced * sentences)
-            return scale * scores, _states(statement, mask, other.reshape(-1, 2))
+            other, of = columns
+            scores = match_scores(
+                v_por,
+                other.t_por,
+                other.mention,
+                other.mask,
+                match=rule,
+                tau_m=settings.tau_m,
+                block=reduced,
+            )
+            if own:
+                return scale * scores, number[:, None] == jnp.repeat(of, per_report)
+            return scale * scores, states(said, saying, other.statement.reshape(-1, 2))
 
         return pairs.contrast_both_ways(
             score,
-            (t_por, statement),
-            jnp.any(mask, axis=1).astype(v_por.dtype),
+            (taking, number),
+            jnp.any(taking.mask, axis=1).astype(v_por.dtype),
             weight,
             axes=axes,
             block=block,
@@ -59,13 +87,17 @@ def contrast_spread(
 
     rows = (
         contrastive.at_least_float32(outputs.v_por),
-        contrastive.at_least_float32(outputs.t_por),
+        jnp.arange(reports),
+        sentences,
         batch["statement"],
-        mask,
+        present_sentences(batch),
     )
-    over_sentences, over_images = collectives.spread(
-        contrast, rows, outputs.logit_scales["pathological"]
-    )
+    whole = outputs.logit_scales["pathological"], outputs.null_v_por
+    if rule is Match.ONE_TO_ONE:
+        # The loops of an assignment do not pass shard_map's check; the partitioner spreads them.
+        over_sentences, over_images = contrast((), rows, whole)
+    else:
+        over_sentences, over_images = collectives.spread(contrast, rows, whole)
     return over_images, over_sentences
 
 
@@ -89,7 +121,7 @@ def _count_equal(statement: Array, mask: Array, axes: collectives.Axes, block: i
     return jnp.where(mask, times.reshape(mask.shape), 1)
 
 
-def _states(statement: Array, mask: Array, other: Array) -> Array:
+def states(statement: Array, mask: Array, other: Array) -> Array:
     """[b, c] whether report i makes the statement of sentence s.
 
     Args:

@@ -28,7 +28,7 @@ FOLDER = "checkpoints"
 MAY_CHANGE = (
     "data.dir", "train.steps", "train.log_every", "train.eval_every", "train.checkpoint_every",
     "train.keep_checkpoints", "train.max_bad_steps", "evaluation.", "mesh.", "model.remat",
-    "train.accumulation", "loss.contrast", "loss.memory_bytes", "loss.sentence_block",
+    "train.accumulation", "loss.contrast", "loss.memory_bytes",
     "model.image.weights", "model.text.weights",
 )  # fmt: skip
 

@@ -194,7 +194,7 @@ def observation_scores(v_por: np.ndarray, prompts: EncodedPrompts, *, tau_m: flo
     Args:
       v_por: [n, Q, E] unit rows.
       prompts: of one label, with observations.
-      tau_m: config.loss.tau_m.
+      tau_m: of the match; 0 for the best query.
 
     Returns:
       [n].
@@ -207,8 +207,11 @@ def observation_scores(v_por: np.ndarray, prompts: EncodedPrompts, *, tau_m: flo
 
 
 def match(v_por: np.ndarray, t_por: np.ndarray, *, tau_m: float) -> np.ndarray:
-    """[n, Q, E] and [s, E] to PCMA's scores [n, s]."""
-    cosine = np.einsum("nqe,se->nqs", v_por, t_por).astype(np.float64) / tau_m
+    """[n, Q, E] and [s, E] to PCMA's scores [n, s], softly, or at tau_m 0 by the best query."""
+    cosine = np.einsum("nqe,se->nqs", v_por, t_por).astype(np.float64)
+    if tau_m == 0:
+        return cosine.max(axis=1)
+    cosine /= tau_m
     top = cosine.max(axis=1)
     return tau_m * (top + np.log(np.exp(cosine - top[:, None]).sum(axis=1)))
 
@@ -231,7 +234,7 @@ def evaluate_zero_shot(
       features: of the split; v_por may be absent.
       prompts: from `encode_prompts`.
       split: for the names.
-      tau_m: of the match with V-PORs.
+      tau_m: of the match with V-PORs; 0 for the best query.
       combine: of several prompts of a side, for the global embedding.
       bootstrap: replicates over patients for 95 % intervals; 0 for none.
       seed: of the bootstrap.

@@ -85,7 +85,9 @@ def run_zero_shot(
     encoded = encode_prompts(*weights, asked, data.tokenizer, config=config)
     of_labels = {label: encoded[label] for label in prompts}
     scoring = {"bootstrap": bootstrap, "seed": seed}
-    naming = scoring | {"tau_m": config.loss.tau_m, "combine": options.combine}
+    # Of one sentence, the other matching rules are the best query.
+    tau_m = config.loss.tau_m if config.loss.match == "softmax" else 0.0
+    naming = scoring | {"tau_m": tau_m, "combine": options.combine}
     out = evaluate_zero_shot(features, of_labels, split=split, **naming)
     groups = find_groups(
         data, split, names=options.subgroups, index=features.index, labels=features.labels

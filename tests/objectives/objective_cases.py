@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from configs import base
+from place_jax.objectives import pairs
 from place_jax.outputs import Outputs
 
 PATCH = 4
@@ -17,6 +18,12 @@ def config(**loss):
     for key, value in loss.items():
         result.loss[key] = value
     return result
+
+
+def memory_bytes(examples, *, block, max_sentences=4, queries=3, itemsize=8):
+    """A budget by which PCMA on one device scores so many reports at once."""
+    copies = pairs.TABLE_COPIES + pairs.DEPTH_COPIES * queries
+    return block * copies * itemsize * examples * max_sentences
 
 
 def unit(rng, *shape):
@@ -48,7 +55,16 @@ def batch(
 
 
 def outputs(
-    examples, *, max_sentences=4, queries=3, width=4, patches=9, scale=5.0, seed=0, dtype=np.float64
+    examples,
+    *,
+    max_sentences=4,
+    queries=3,
+    width=4,
+    patches=9,
+    scale=5.0,
+    seed=0,
+    dtype=np.float64,
+    null=False,
 ):
     rng = np.random.default_rng(seed + 1000)
     attention = rng.random((examples, queries, patches)) + 0.01
@@ -60,6 +76,8 @@ def outputs(
         "t_por": unit(rng, examples, max_sentences, width),
         "correlation_factors": unit(rng, examples, patches, 5),
     }
+    if null:
+        fields["null_v_por"] = unit(rng, width)
     return Outputs(
         **{name: value.astype(dtype) for name, value in fields.items()},
         hidden_patches=rng.random((examples, patches)) < 0.5,
@@ -84,12 +102,13 @@ FLOATS = (
 
 def split(all_outputs):
     """Outputs -> (the arrays that gradients are taken of, a function back to Outputs)."""
-    arrays = {name: getattr(all_outputs, name) for name in FLOATS}
+    names = FLOATS + (() if all_outputs.null_v_por is None else ("null_v_por",))
+    arrays = {name: getattr(all_outputs, name) for name in names}
     arrays["scales"] = dict(all_outputs.logit_scales)
     arrays["biases"] = dict(all_outputs.logit_biases)
 
     def join(arrays):
-        rest = {name: arrays[name] for name in FLOATS}
+        rest = {name: arrays[name] for name in names}
         return dataclasses.replace(
             all_outputs, logit_scales=arrays["scales"], logit_biases=arrays["biases"], **rest
         )
@@ -102,7 +121,7 @@ def take(tree_outputs, tree_batch, rows):
     fields = {
         field.name: getattr(tree_outputs, field.name)[rows]
         for field in dataclasses.fields(tree_outputs)
-        if field.name not in ("logit_scales", "logit_biases")
+        if field.name not in ("logit_scales", "logit_biases", "null_v_por")
         and getattr(tree_outputs, field.name) is not None
     }
     return (

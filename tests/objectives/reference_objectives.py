@@ -1,6 +1,5 @@
 """The objectives once more, in float64 NumPy loops written from their formulas, and slow."""
 
-import collections
 import math
 
 import numpy as np
@@ -62,50 +61,6 @@ def convirt(image, report, example_mask, temperature, image_weight):
             (1 - image_weight) * (_log_sum_exp(list(products.values())) - products[i]) / len(keep)
         )
     return loss
-
-
-def pathological(v_por, t_por, statement, sentence_mask, example_mask, tau_m, scale):
-    """(loss, floor, top-1) by going through the sentences that exist, one by one."""
-    sentences = [
-        (i, j, tuple(statement[i, j]))
-        for i in range(len(statement))
-        for j in range(statement.shape[1])
-        if example_mask[i] and sentence_mask[i, j]
-    ]
-    images = sorted({i for i, _, _ in sentences})
-    if not images:
-        return 0.0, 0.0, 0.0
-    count = collections.Counter(name for _, _, name in sentences)
-    states = {i: {name for k, _, name in sentences if k == i} for i in images}
-
-    def logit(i, k, j):
-        products = [float(np.dot(np.float64(t_por[k, j]), np.float64(v))) for v in v_por[i]]
-        return scale * tau_m * _log_sum_exp([product / tau_m for product in products])
-
-    table = {(i, k, j): logit(i, k, j) for i in images for k, j, _ in sentences}
-
-    sentence_loss, sentence_floor, top1 = 0.0, 0.0, 0.0
-    for k, j, name in sentences:
-        right = [table[i, k, j] for i in images if name in states[i]]
-        wrong = [table[i, k, j] for i in images if name not in states[i]]
-        weight = 1 / count[name] / len(count)
-        sentence_loss += weight * (_log_sum_exp(right + wrong) - np.mean(right))
-        sentence_floor += weight * math.log(len(right))
-        top1 += weight * (max(right) > max(wrong, default=-math.inf))
-
-    image_loss, image_floor = 0.0, 0.0
-    for i in images:
-        log_total = _log_sum_exp(
-            [table[i, k, j] - math.log(count[name]) for k, j, name in sentences]
-        )
-        # Of each distinct statement of the report, the mean over the sentences that make it.
-        by_statement = [
-            np.mean([table[i, k, j] for k, j, other in sentences if other == name])
-            for name in sorted(states[i])
-        ]
-        image_loss += (log_total - np.mean(by_statement)) / len(images)
-        image_floor += math.log(len(by_statement)) / len(images)
-    return (sentence_loss + image_loss) / 2, (sentence_floor + image_floor) / 2, top1
 
 
 def patch_correlation(image, patch_size):

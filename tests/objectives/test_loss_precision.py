@@ -30,7 +30,7 @@ def products(jaxpr):
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_products_are_in_float32_at_the_highest_precision(name, dtype):
-    config = cases.config(sentence_block=3)
+    config = cases.config(memory_bytes=cases.memory_bytes(5, block=2, itemsize=4))
     arrays, join = cases.split(
         jax.tree.map(
             lambda x: x if x.dtype == bool else x.astype(dtype), cases.outputs(5, dtype=np.float32)

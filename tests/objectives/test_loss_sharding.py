@@ -12,11 +12,10 @@ BATCH = cases.batch((2, 4, 3, 1, 0, 4, 2, 1) * 2, masked=(5, 15))
 
 
 @pytest.mark.parametrize(
-    ("name", "block"),
-    [("place", 8), ("place", 512), ("clip", 512), ("siglip", 512), ("convirt", 512)],
+    ("name", "block"), [("place", 3), ("place", 16), ("clip", 16), ("siglip", 16), ("convirt", 16)]
 )
 def test_eight_devices_equal_one(name, block):
-    config = cases.config(sentence_block=block)
+    config = cases.config(memory_bytes=cases.memory_bytes(16, block=block))
     outputs = cases.outputs(16)
     arrays, join = cases.split(outputs)
     hidden = outputs.hidden_patches

@@ -19,17 +19,26 @@ MESHES = {
     "data 2 x fsdp 4": dict(data=2, fsdp=4),
     "data 2 x fsdp 2 x tensor 2": dict(data=2, fsdp=2, tensor=2),
 }
+SWITCHES = {
+    "place": dict(),
+    "max": dict(match="max"),
+    "one_to_one": dict(match="one_to_one"),
+    "report": dict(scope="report"),
+    "own": dict(positives="own", sentence_weights="uniform", query_diversity=0.5),
+    "equal_reports": dict(equal_reports="negatives"),
+}
 CASES = [("place", mesh) for mesh in MESHES]
+CASES += [(name, "data 2 x fsdp 4") for name in SWITCHES if name != "place"]
 CASES += [(name, "data 2 x fsdp 4") for name in ("clip", "siglip", "convirt")]
 
 
 def value_and_gradient(name, contrast, mesh=None):
-    config = cases.config(contrast=contrast, lambda_c=0.0)
-    outputs = cases.outputs(16)
+    config = cases.config(contrast=contrast, lambda_c=0.0, **SWITCHES.get(name, {}))
+    outputs = cases.outputs(16, queries=4, null=name in ("max", "one_to_one"))
     arrays, join = cases.split(outputs)
 
     def loss_of(arrays, batch):
-        return get(name)(join(arrays), batch, config)
+        return get("place" if name in SWITCHES else name)(join(arrays), batch, config)
 
     step = jax.value_and_grad(loss_of, has_aux=True)
     place = jax.numpy.asarray
@@ -37,7 +46,7 @@ def value_and_gradient(name, contrast, mesh=None):
         step = on_mesh(step, mesh)
 
         def place(x):
-            spec = PartitionSpec(BATCH_AXES) if np.ndim(x) else PartitionSpec()
+            spec = PartitionSpec(BATCH_AXES) if np.shape(x)[:1] == (16,) else PartitionSpec()
             return jax.device_put(x, NamedSharding(mesh, spec))
 
     with jax.enable_x64(True):

@@ -7,8 +7,9 @@ import numpy as np
 import objective_cases as cases
 import pytest
 import reference_objectives as reference
+from reference_pathological import pathological as formula_of
 
-from place_jax.objectives.pathological import match_scores, pathological_loss
+from place_jax.objectives.pathological import pathological_loss
 
 CASES = {
     "ragged": dict(sentences_per_report=(4, 1, 3, 2, 2)),
@@ -45,45 +46,104 @@ def assert_same(one, other):
     assert one[1] == pytest.approx(other[1], rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("case", "block"), [(case, 512) for case in CASES] + [("ragged", 3), ("masked", 7)]
-)
-def test_value_and_gradient_equal_the_formula(case, block):
-    batch = cases.batch(**CASES[case])
-    examples, sentences = batch["sentence_mask"].shape
-    outputs = cases.outputs(examples, max_sentences=sentences)
-    config = cases.config(tau_m=0.3, sentence_block=block)
+# One change at a time from the default, and the pairs of switches that meet in the code.
+SWITCHES = {
+    "default": {},
+    "max": dict(match="max"),
+    "one_to_one": dict(match="one_to_one"),
+    "report": dict(scope="report"),
+    "report_max": dict(scope="report", match="max"),
+    "report_one_to_one": dict(scope="report", match="one_to_one"),
+    "report_own": dict(scope="report", positives="own"),
+    "report_uniform": dict(scope="report", sentence_weights="uniform"),
+    "own": dict(positives="own"),
+    "uniform": dict(sentence_weights="uniform"),
+    "own_uniform": dict(positives="own", sentence_weights="uniform"),
+}
 
-    def formula(v_por=outputs.v_por, t_por=outputs.t_por, scale=5.0):
-        return reference.pathological(
-            v_por,
-            t_por,
-            batch["statement"],
-            batch["sentence_mask"],
-            batch["example_mask"],
-            0.3,
-            scale,
+
+def check_against_formula(batch, outputs, config):
+    """Value, floor, top-1, and the gradient of all that PCMA reads, by central differences."""
+    given = {
+        "v_por": outputs.v_por,
+        "t_por": outputs.t_por,
+        "scale": float(outputs.logit_scales["pathological"]),
+    }
+    if outputs.null_v_por is not None:
+        given["null"] = outputs.null_v_por
+    settings = config.loss
+
+    def formula(**changed):
+        return formula_of(
+            **given | changed,
+            statement=batch["statement"],
+            sentence_mask=batch["sentence_mask"],
+            example_mask=batch["example_mask"],
+            tau_m=settings.tau_m,
+            match=settings.match,
+            scope=settings.scope,
+            positives=settings.positives,
+            weights=settings.sentence_weights,
         )
 
     loss, metrics, found = differentiate(outputs, batch, config)
-    expected = formula()
-    np.testing.assert_allclose(loss, expected[0], rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(metrics["pathological/loss"], loss)
-    np.testing.assert_allclose(metrics["pathological/floor"], expected[1], atol=1e-12)
-    np.testing.assert_allclose(metrics["pathological/top1"], expected[2], atol=1e-12)
-    for name, function, at in (
-        ("v_por", lambda v: formula(v_por=v)[0], outputs.v_por),
-        ("t_por", lambda t: formula(t_por=t)[0], outputs.t_por),
-    ):
-        np.testing.assert_allclose(found[name], reference.numeric_gradient(function, at), atol=1e-8)
-    slope = reference.numeric_gradient(lambda s: formula(scale=float(s))[0], 5.0)
-    np.testing.assert_allclose(found["scales"]["pathological"], slope, atol=1e-8)
+    names = ("pathological/loss", "pathological/floor", "pathological/top1")
+    np.testing.assert_allclose([metrics[name] for name in names], formula(), atol=1e-12)
+    assert loss == metrics["pathological/loss"]
+    gradients = {
+        "v_por": found["v_por"],
+        "t_por": found["t_por"],
+        "scale": found["scales"]["pathological"],
+        "null": found.get("null_v_por"),
+    }
+    for name, value in given.items():
+        slope = reference.numeric_gradient(
+            lambda x, name=name: formula(**{name: x if np.ndim(x) else float(x)})[0], value
+        )
+        np.testing.assert_allclose(gradients[name], slope, atol=1e-8, err_msg=name)
+
+
+def case_of(name, *, queries=3, **kinds):
+    batch = cases.batch(**CASES[name])
+    examples, sentences = batch["sentence_mask"].shape
+    return batch, cases.outputs(examples, max_sentences=sentences, queries=queries, **kinds)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_value_and_gradient_equal_the_formula(case):
+    batch, outputs = case_of(case)
+    check_against_formula(batch, outputs, cases.config(tau_m=0.3))
+
+
+@pytest.mark.parametrize("null", [False, True], ids=["", "null"])
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_every_switch_equals_its_formula(switch, null):
+    """Ragged reports, one empty, one masked, statements that repeat within and between reports."""
+    batch = cases.batch((4, 1, 0, 3, 2), statements=3, masked=(4,))
+    outputs = cases.outputs(5, queries=4, null=null)
+    check_against_formula(batch, outputs, cases.config(tau_m=0.3, **SWITCHES[switch]))
+
+
+@pytest.mark.parametrize("case", ["empty_reports", "all_empty", "one_statement", "batch_of_one"])
+@pytest.mark.parametrize("switch", ["one_to_one", "report", "own_uniform"])
+def test_switches_on_what_reports_can_be(switch, case):
+    batch, outputs = case_of(case, queries=4)
+    check_against_formula(batch, outputs, cases.config(tau_m=0.3, **SWITCHES[switch]))
+
+
+@pytest.mark.parametrize("block", [1, 2])
+@pytest.mark.parametrize("switch", ["default", "max", "one_to_one"])
+def test_scoring_in_blocks_changes_nothing(switch, block):
+    batch, outputs = case_of("ragged", queries=4, null=True)
+    budget = cases.memory_bytes(5, block=block, queries=8 if switch == "one_to_one" else 5)
+    config = cases.config(tau_m=0.3, memory_bytes=budget, **SWITCHES[switch])
+    check_against_formula(batch, outputs, config)
 
 
 def test_float32_keeps_close_to_the_formula_at_the_highest_logit_scale():
     batch = cases.batch((4, 1, 3, 2, 2))
     outputs = cases.outputs(5, scale=100.0)
-    expected = reference.pathological(
+    expected = formula_of(
         outputs.v_por,
         outputs.t_por,
         batch["statement"],
@@ -134,12 +194,12 @@ def test_a_statement_counts_once_however_many_reports_make_it():
 
 
 def test_a_small_temperature_takes_the_best_query():
-    outputs = cases.outputs(3)
-    sentences = outputs.t_por.reshape(-1, 4)
-    best = np.einsum("bqe,te->bqt", outputs.v_por, sentences).max(axis=1)
-    with jax.enable_x64(True):
-        scores = match_scores(outputs.v_por, sentences, tau_m=1e-4, sentence_block=5)
-    np.testing.assert_allclose(scores, best, atol=3e-4)
+    batch, outputs = case_of("ragged")
+    soft, best = (
+        differentiate(outputs, batch, cases.config(**settings))[0]
+        for settings in (dict(tau_m=1e-4), dict(match="max"))
+    )
+    assert soft == pytest.approx(best, abs=1e-3)
 
 
 def test_identical_images_score_no_hit():
@@ -147,20 +207,3 @@ def test_identical_images_score_no_hit():
     constant = dataclasses.replace(outputs, v_por=np.repeat(outputs.v_por[:1], 4, axis=0))
     assert len(np.unique(batch["statement"][:, 0], axis=0)) > 1
     assert differentiate(constant, batch, cases.config())[1]["pathological/top1"] == 0
-
-
-def test_memory_does_not_hold_every_query_against_every_sentence():
-    examples, sentences, queries = 32, 16, 32
-    batch = cases.batch([sentences] * examples, max_sentences=sentences)
-    outputs = cases.outputs(
-        examples, max_sentences=sentences, queries=queries, width=8, dtype=np.float32
-    )
-    arrays, join = cases.split(outputs)
-    config = cases.config(sentence_block=16)
-    compiled = (
-        jax.jit(jax.grad(lambda a: pathological_loss(join(a), batch, config)[0]))
-        .lower(arrays)
-        .compile()
-    )
-    every_score = 4 * examples * queries * examples * sentences
-    assert compiled.memory_analysis().temp_size_in_bytes < every_score / 2

@@ -30,7 +30,7 @@ def step_config():
         config.model.text.update(max_positions=32, **sizes)
         config.model.observation.update(num_queries=3, **sizes)
         config.model.correlation.update(rank=8, **sizes)
-        config.loss.sentence_block = 16
+        config.loss.memory_bytes = 120_000  # of 32-pixel batches: several blocks
         config.optimizer.update(learning_rate=1e-3, warmup_steps=2)
         config.train.steps = 40
         config.update_from_flattened_dict(dict(overrides))

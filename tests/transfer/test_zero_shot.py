@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from data_pipelines.records import CHEXPERT_LABELS, BadInput
-from place_jax.objectives.pathological import match_scores
+from place_jax.objectives.matching import Match, match_scores
 from place_jax.transfer import zero_shot
 from place_jax.transfer.class_zero_shot import Normalisation, evaluate_classes
 from place_jax.transfer.features import Features
@@ -80,8 +80,10 @@ def test_several_prompts_are_averaged_as_unit_vectors():
 def test_observation_scores_are_those_of_the_objective():
     rng = np.random.default_rng(1)
     v_por, t_por = (unit(rng.normal(size=s)).astype(np.float32) for s in ((5, 3, 8), (7, 8)))
-    expected = match_scores(v_por, t_por, tau_m=0.1, sentence_block=4)
-    np.testing.assert_allclose(zero_shot.match(v_por, t_por, tau_m=0.1), expected, atol=2e-6)
+    place, mask = np.zeros((7, 1), int), np.ones((7, 1), bool)
+    for match, tau_m in ((Match.SOFTMAX, 0.1), (Match.MAX, 0)):
+        expected = match_scores(v_por, t_por[:, None], place, mask, match=match, tau_m=0.1, block=3)
+        np.testing.assert_allclose(zero_shot.match(v_por, t_por, tau_m=tau_m), expected, atol=2e-6)
 
 
 def test_the_best_of_several_prompts_is_another_choice():
