@@ -54,7 +54,7 @@ COLUMNS = {
     "v_por/test/cosine_between_images": "V-POR cosine, images",
     "grounding/test/pointing": "pointing",
     "grounding/test/pointing_over_rolled_image": "over another's image",
-    "grounding/test/pointing_over_patch_similarity": "over patch similarity",
+    "grounding/test/pointing_similarity": "pointing by patch similarity",
     "zero_shot/test/macro_auroc": "zero-shot macro AUROC",
     "zero_shot/test/macro_auroc_observation": "the same by V-PORs",
     "retrieval/test/recall_at_10": "recall@10",

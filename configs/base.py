@@ -18,6 +18,11 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.crop_size = 224
     config.data.max_tokens = 128
     config.data.max_sentences = 8
+    # both | findings | impression: which sections are read; whole reports where one has none of it.
+    config.data.sections = "both"
+    # sampled | first: which sentences of too long a report are kept. [ours] sampled anew at every
+    # step, so that none is never read.
+    config.data.sentences = "sampled"
     config.data.shuffle_pairs = False  # a control: each image with another patient's report
 
     config.model = ConfigDict()

@@ -17,7 +17,7 @@ from data_pipelines.dicom import Window
 from data_pipelines.image_stream import with_images
 from data_pipelines.lanes import LanePlan, hash64, partners
 from data_pipelines.manifest import Manifest
-from data_pipelines.packing import PackedTexts
+from data_pipelines.packing import PackedTexts, Sections, of_sections
 from data_pipelines.record_codec import decode_record
 from data_pipelines.record_reader import RecordReader
 from data_pipelines.records import CHEXPERT_LABELS, SPLITS, BadInput, Label
@@ -101,6 +101,8 @@ def training_batches(
     host: int = 0,
     num_hosts: int = 1,
     shuffle_pairs: bool = False,
+    sections: str = "both",
+    sentences: str = "sampled",
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless training batches, a pure function of (seed, step).
 
@@ -116,6 +118,8 @@ def training_batches(
       num_hosts: how many share the batch: each gets its contiguous slice.
       shuffle_pairs: gives each image the text of a random other patient, anew at every step; its
         labels stay. A control: nothing can be learnt.
+      sections: both, findings or impression.
+      sentences: which of a report that is too long are kept: sampled, anew at every step, or first.
 
     Yields:
       The fields of `records.batch_fields`, with B / num_hosts rows.
@@ -127,11 +131,14 @@ def training_batches(
     index = _open_split(data, split)
     _check_crop(data, crop_size)
     plan = LanePlan(index, batch_size=batch_size, seed=seed, host=host, num_hosts=num_hosts)
-    texts = _texts(data, split, max_tokens=max_tokens, max_sentences=max_sentences)
+    texts = _texts(data, split, sections, max_tokens=max_tokens, max_sentences=max_sentences)
     patients, patient = np.unique(index["patient_id"], return_inverse=True)
     if shuffle_pairs and len(patients) < 2:
         raise BadInput("one_patient", "shuffle_pairs=True wants two patients or more: prepare more")
     slack = np.uint64(data.image_size - crop_size + 1)
+
+    def rngs_of(numbers: np.ndarray):
+        return lambda row: np.random.default_rng((seed, int(numbers[row])))
 
     def make(step: int) -> tuple[dict, np.ndarray]:
         examples = plan.examples(step)
@@ -142,7 +149,7 @@ def training_batches(
         reports = examples
         if shuffle_pairs:
             reports = partners(patient, examples, seed, numbers)
-        batch = texts.pack(reports, lambda row: np.random.default_rng((seed, int(numbers[row]))))
+        batch = texts.pack(reports, rngs_of(numbers) if sentences == "sampled" else None)
         return _fields(batch, index, examples), offsets
 
     return with_images(
@@ -229,6 +236,7 @@ def evaluation_batches(
     host: int = 0,
     num_hosts: int = 1,
     max_examples: int = 0,
+    sections: str = "both",
 ) -> Iterator[dict[str, np.ndarray]]:
     """The batches of a split, in order, with the centre crop; the same number on every host.
 
@@ -242,6 +250,7 @@ def evaluation_batches(
       host: this host's number.
       num_hosts: how many share the batch.
       max_examples: the first so many; 0 for all.
+      sections: both, findings or impression.
 
     Yields:
       The fields of `records.batch_fields`, with B / num_hosts rows. The last batch is filled up
@@ -255,7 +264,7 @@ def evaluation_batches(
             f"batch_size={batch_size} does not divide over {num_hosts} hosts: use a multiple of "
             f"{num_hosts}",
         )
-    texts = _texts(data, split, max_tokens=max_tokens, max_sentences=max_sentences)
+    texts = _texts(data, split, sections, max_tokens=max_tokens, max_sentences=max_sentences)
     count = data.splits[split]
     count = min(count, max_examples) if max_examples else count
     rows = batch_size // num_hosts
@@ -343,9 +352,9 @@ def _check_crop(data: PreparedData, crop_size: int) -> None:
         )
 
 
-def _texts(data: PreparedData, split: str, **sizes: int) -> PackedTexts:
+def _texts(data: PreparedData, split: str, sections: str, **sizes: int) -> PackedTexts:
     sidecar = token_sidecar.load_split(epath.Path(data.dir), split, data.vocab_hash)
-    return PackedTexts(sidecar, data.tokenizer, **sizes)
+    return PackedTexts(of_sections(sidecar, Sections(sections)), data.tokenizer, **sizes)
 
 
 def _reader(data: PreparedData, split: str, index, **kwargs) -> RecordReader:

@@ -1,10 +1,48 @@
 """The text side of a batch: packs token sidecars into rows, many reports at a time."""
 
+import enum
+import hashlib
 from collections.abc import Mapping
 
 import numpy as np
 
 from data_pipelines.tokenizer import Tokenizer, pack
+
+
+class Sections(enum.Enum):
+    """Which of a report's sections are read."""
+
+    BOTH = "both"
+    FINDINGS = "findings"
+    IMPRESSION = "impression"
+
+
+def of_sections(sidecar: Mapping[str, np.ndarray], sections: Sections) -> dict[str, np.ndarray]:
+    """The sidecar of reports cut down to some sections; whole where a report has none of those.
+
+    Reports are equal where what is left of them makes the same statements in the same order.
+    """
+    if sections is Sections.BOTH:
+        return dict(sidecar)
+    count = sidecar["sentences"].astype(np.int64)
+    report = np.repeat(np.arange(len(count)), count)
+    wanted = sidecar["section"] == (0 if sections is Sections.FINDINGS else 1)
+    has_some = np.bincount(report, weights=wanted, minlength=len(count)) > 0
+    keep = wanted | ~has_some[report]
+    statement = sidecar["statement"][keep]
+    left = np.bincount(report[keep], minlength=len(count))
+    identity = [
+        np.frombuffer(hashlib.blake2b(part.tobytes(), digest_size=8).digest(), np.uint32)
+        for part in np.split(statement, np.cumsum(left)[:-1])
+    ]
+    return {
+        "tokens": sidecar["tokens"][np.repeat(keep, sidecar["sentence_length"])],
+        "sentence_length": sidecar["sentence_length"][keep],
+        "sentences": left.astype(sidecar["sentences"].dtype),
+        "statement": statement,
+        "report_statement": np.array(identity, np.uint32).reshape(len(count), 2),
+        "section": sidecar["section"][keep],
+    }
 
 
 class PackedTexts:

@@ -16,6 +16,8 @@ from ml_collections import ConfigDict
 
 _CHOICES = {
     "objective": ("place", "clip", "siglip", "convirt"),
+    "data.sections": ("both", "findings", "impression"),
+    "data.sentences": ("sampled", "first"),
     "model.dtype": ("float32", "bfloat16", "float64"),
     "model.param_dtype": ("float32", "float64"),
     "loss.contrast": ("auto", "gathered", "chunked"),

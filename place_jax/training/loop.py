@@ -100,6 +100,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainR
             host=jax.process_index(),
             num_hosts=jax.process_count(),
             shuffle_pairs=config.data.shuffle_pairs,
+            sections=config.data.sections,
+            sentences=config.data.sentences,
         )
         return Feed(rows, mesh)
 

@@ -138,6 +138,7 @@ def split_batches(
         host=jax.process_index() if mesh is not None else 0,
         num_hosts=jax.process_count() if mesh is not None else 1,
         max_examples=max_examples,
+        sections=config.data.sections,
     )
     for batch in stream:
         if on_batch is not None:

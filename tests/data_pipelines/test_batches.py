@@ -17,6 +17,7 @@ from data_pipelines.batches import (
 )
 from data_pipelines.image import decode_png, pad_and_crop
 from data_pipelines.manifest import read_arrays, split_index_path
+from data_pipelines.packing import Sections, of_sections
 from data_pipelines.prepare import prepare
 from data_pipelines.record_reader import RecordReader
 from data_pipelines.records import BadInput, batch_fields
@@ -264,3 +265,49 @@ def test_a_remote_folder_is_read_by_whole_shards(data, monkeypatch):
     for rows in np.split(examples, 12):
         assert there.read(rows) == here.read(rows)
         assert len(there._shards) <= 3, "memory would grow with the data"
+
+
+@pytest.mark.parametrize(("sections", "number"), [("findings", 0), ("impression", 1)])
+def test_one_section_is_read_alone_and_whole_reports_where_it_is_not_there(sections, number):
+    """Three reports: both sections, the other section alone, nothing."""
+    sidecar = {
+        "tokens": np.arange(10, 16, dtype=np.int32),
+        "sentence_length": np.array([1, 2, 1, 1, 1], np.int32),
+        "sentences": np.array([3, 2, 0], np.int32),
+        "statement": np.arange(10, dtype=np.uint32).reshape(5, 2),
+        "report_statement": np.arange(6, dtype=np.uint32).reshape(3, 2),
+        "section": np.array([number, 1 - number, number, 1 - number, 1 - number], np.uint8),
+    }
+    some = of_sections(sidecar, Sections(sections))
+    assert some["sentences"].tolist() == [2, 2, 0]
+    assert some["tokens"].tolist() == [10, 13, 14, 15]
+    assert some["sentence_length"].tolist() == [1, 1, 1, 1]
+    assert some["statement"][:, 0].tolist() == [0, 4, 6, 8]
+    assert len(np.unique(some["report_statement"], axis=0)) == 3
+    both = of_sections(sidecar, Sections.BOTH)
+    assert both["report_statement"].tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_reports_of_equal_impressions_are_equal_where_impressions_are_read(data):
+    whole = next(training(data))
+    cut = next(training(data, sections="impression"))
+    assert cut["sentence_mask"].sum() < whole["sentence_mask"].sum()
+    np.testing.assert_array_equal(cut["index"], whole["index"])
+    np.testing.assert_array_equal(cut["image"], whole["image"])
+    for row in range(len(cut["index"])):
+        said = {tuple(s) for s in cut["statement"][row][cut["sentence_mask"][row]]}
+        assert (
+            said
+            and said
+            <= {tuple(s) for s in whole["statement"][row][whole["sentence_mask"][row]]} | said
+        )
+
+
+def test_first_sentences_are_kept_where_none_are_drawn(data):
+    short = {"max_sentences": 1}
+    steps = [first(training(data, sentences="first", **short), 2) for _ in range(2)]
+    for batch, again in zip(*steps, strict=True):
+        assert_equal(batch, again)
+    drawn = first(training(data, **short), 2)
+    kept = [(a["statement"] == b["statement"]).all() for a, b in zip(steps[0], drawn, strict=True)]
+    assert not all(kept)
