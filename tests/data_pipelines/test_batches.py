@@ -288,19 +288,13 @@ def test_one_section_is_read_alone_and_whole_reports_where_it_is_not_there(secti
     assert both["report_statement"].tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_reports_of_equal_impressions_are_equal_where_impressions_are_read(data):
+def test_batches_of_impressions_are_shorter_reports_of_the_same_images(data):
     whole = next(training(data))
     cut = next(training(data, sections="impression"))
     assert cut["sentence_mask"].sum() < whole["sentence_mask"].sum()
     np.testing.assert_array_equal(cut["index"], whole["index"])
     np.testing.assert_array_equal(cut["image"], whole["image"])
-    for row in range(len(cut["index"])):
-        said = {tuple(s) for s in cut["statement"][row][cut["sentence_mask"][row]]}
-        assert (
-            said
-            and said
-            <= {tuple(s) for s in whole["statement"][row][whole["sentence_mask"][row]]} | said
-        )
+    assert cut["sentence_mask"].any(axis=1).all()
 
 
 def test_first_sentences_are_kept_where_none_are_drawn(data):
