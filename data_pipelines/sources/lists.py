@@ -114,6 +114,13 @@ def read_text(path: os.PathLike | str) -> str:
 def read_table(
     path: os.PathLike | str, columns: Sequence[str], optional: Sequence[str] = ()
 ) -> list[dict[str, str]]:
+    """All rows that `iterate_table` gives."""
+    return list(iterate_table(path, columns, optional))
+
+
+def iterate_table(
+    path: os.PathLike | str, columns: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[dict[str, str]]:
     """The wanted columns of a CSV with a header line, one dictionary a row.
 
     Names and values lose the spaces around them; a NaN, however it is written, becomes "". Blank
@@ -127,7 +134,7 @@ def read_table(
     Raises:
       BadInput: missing_column, no_rows, short_row, damaged_list, or what `read_text` raises.
     """
-    rows = []
+    empty = True
     reader = _csv_rows(path)
     header = [name.strip() for name in next(reader)[1]]
     for column in columns:
@@ -149,10 +156,10 @@ def read_table(
                 f"{path} line {line} has {len(values)} values and {needed} are wanted: the file is "
                 "cut short, download it again",
             )
-        rows.append({name: _clean(values[i]) for name, i in place.items()} | absent)
-    if not rows:
+        empty = False
+        yield {name: _clean(values[i]) for name, i in place.items()} | absent
+    if empty:
         raise BadInput("no_rows", f"{path} has a header and no rows: download it again")
-    return rows
 
 
 def _csv_rows(path: os.PathLike | str) -> Iterator[tuple[int, list[str]]]:

@@ -15,7 +15,13 @@ from data_pipelines.progress import progress
 from data_pipelines.records import CHEXPERT_LABELS, BadInput, Key, Label, Study
 from data_pipelines.sources import five_by_200, lists
 from data_pipelines.sources.mimic_files import IMAGES, ImageFiles, ReportFiles
-from data_pipelines.sources.mimic_lists import MimicLists, Row, read_lists
+from data_pipelines.sources.mimic_lists import (
+    Descriptions,
+    OfficialSplit,
+    Row,
+    read_descriptions,
+    read_split,
+)
 from data_pipelines.sources.protocols import MGCA_COMPAT, check_protocol
 
 LABELS = ("chexpert", "negbio")
@@ -80,7 +86,8 @@ class MimicCxrSource:
     def version(self) -> str:
         """Changes with the content of the lists and with how they are read."""
         options = (self.protocol, self.images, self.views, self.labels, self.test_set)
-        return f"2-{'-'.join(options)}-{_files(self).digest}"
+        digest = _split(self).digest + _files(self).digest
+        return f"2-{'-'.join(options)}-{digest}"
 
     @property
     def split_rule(self) -> str:
@@ -122,6 +129,7 @@ class MimicCxrSource:
           BadInput: missing_list, missing_images, other_images, bad_id, bad_split, bad_label, or
             what `lists.read_table` raises.
         """
+        _split.fresh(self)
         _files.fresh(self)
         return _choice.fresh(self).keys
 
@@ -140,8 +148,8 @@ class MimicCxrSource:
             pixels=lists.read_listed_image(path),
             findings=report.findings,
             impression=report.impression,
-            view=files.lists.views.get(key.image_id, ""),
-            labels=_labels(files.lists, key.study_id),
+            view=files.described.views.get(key.image_id, ""),
+            labels=_labels(files.described, key.study_id),
         )
 
     def prompts(self) -> None:
@@ -151,13 +159,13 @@ class MimicCxrSource:
 
 @dataclasses.dataclass(frozen=True)
 class _Files:
-    lists: MimicLists
+    described: Descriptions
     images: ImageFiles
     reports: ReportFiles
 
     @property
     def digest(self) -> str:
-        return f"{self.lists.digest}{self.reports.digest}"
+        return f"{self.described.digest}{self.reports.digest}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +175,16 @@ class _Choice:
 
 
 @lists.PerProcess
+def _split(source: MimicCxrSource) -> OfficialSplit:
+    """Apart from what a worker needs, of which each keeps its own."""
+    return read_split(source.raw_dir)
+
+
+@lists.PerProcess
 def _files(source: MimicCxrSource) -> _Files:
-    """What a worker needs: lists, but not the reports themselves."""
+    """What a worker needs."""
     return _Files(
-        lists=read_lists(source.raw_dir, source.labels),
+        described=read_descriptions(source.raw_dir, source.labels),
         images=ImageFiles(source.raw_dir, source.images),
         reports=ReportFiles(source.raw_dir),
     )
@@ -178,13 +192,13 @@ def _files(source: MimicCxrSource) -> _Files:
 
 @lists.PerProcess
 def _choice(source: MimicCxrSource) -> _Choice:
-    """Which images are taken. Apart from the files, since workers need not read every report."""
-    files = _files(source)
+    """Which images are taken. Reads every report once."""
+    every, files = _split(source).rows, _files(source)
     left_out: Counter = Counter()
-    held_out = _held_out_patients(source, files.lists)
+    held_out = _held_out_patients(source, every)
     rows = []
-    for row in files.lists.rows:
-        reason = _other_view(source.views, files.lists.views.get(row.image))
+    for row in every:
+        reason = _other_view(source.views, files.described.views.get(row.image))
         if reason is None and row.patient[:3] not in files.images.groups:
             reason = "not_downloaded"
         if reason is None and row.split == "train" and row.patient in held_out:
@@ -205,7 +219,7 @@ def _choice(source: MimicCxrSource) -> _Choice:
         splits["test"] = "validation"
     chosen = [(row, splits[row.split]) for row in rows]
     if source.test_set == "5x200":
-        chosen = _with_5x200(chosen, files.lists, left_out)
+        chosen = _with_5x200(chosen, files.described, left_out)
     return _Choice(
         keys=[Key(row.image, row.study, row.patient, split) for row, split in chosen],
         left_out=dict(sorted(left_out.items())),
@@ -221,17 +235,17 @@ def _other_view(wanted: str, view: str | None) -> str | None:
     return "other_view" if view else "no_view"
 
 
-def _labels(found: MimicLists, study: str) -> np.ndarray:
+def _labels(found: Descriptions, study: str) -> np.ndarray:
     """[14]; all missing for the eight studies whose reports were not labelled."""
     missing = np.full(len(CHEXPERT_LABELS), Label.MISSING, np.int8)
     return found.labels.get(study, missing)
 
 
-def _held_out_patients(source: MimicCxrSource, found: MimicLists) -> frozenset[str]:
+def _held_out_patients(source: MimicCxrSource, rows: Sequence[Row]) -> frozenset[str]:
     if not source.held_out:
         return frozenset()
     images = {row["dicom_id"] for row in lists.read_table(source.held_out, ("dicom_id",))}
-    patients = frozenset(row.patient for row in found.rows if row.image in images)
+    patients = frozenset(row.patient for row in rows if row.image in images)
     if not patients:
         raise BadInput(
             "no_held_out",
@@ -266,7 +280,7 @@ def _report_faults(
 
 
 def _with_5x200(
-    chosen: Sequence[tuple[Row, str]], found: MimicLists, left_out: Counter
+    chosen: Sequence[tuple[Row, str]], found: Descriptions, left_out: Counter
 ) -> list[tuple[Row, str]]:
     """The 5x200 list as the test split, in the order drawn, after all others."""
     first: dict[str, Row] = {}

@@ -32,35 +32,26 @@ class Row(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class MimicLists:
-    """What the lists say.
+class OfficialSplit:
+    """Every image, in the order of the split's list, and a digest of the list."""
+
+    rows: list[Row]
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Descriptions:
+    """What is said of images and studies.
 
     Attributes:
-      rows: every image, in the order of the split's list.
       views: ViewPosition of an image, in capitals; "" where the list leaves it out.
       labels: [14] of a study, by CHEXPERT_LABELS.
       digest: of all of it.
     """
 
-    rows: list[Row]
     views: Mapping[str, str]
     labels: Mapping[str, np.ndarray]
     digest: str
-
-
-def read_lists(raw_dir: os.PathLike | str, labels: str) -> MimicLists:
-    """Reads the split, the metadata, and the labels of `labels`: chexpert or negbio.
-
-    Raises:
-      BadInput: missing_list, bad_id, bad_split, bad_label, or what `lists.read_table` raises.
-    """
-    digest = hashlib.blake2b(digest_size=6)
-    return MimicLists(
-        rows=_read_split(find_list(raw_dir, "mimic-cxr-2.0.0-split.csv"), digest),
-        views=_read_views(find_list(raw_dir, "mimic-cxr-2.0.0-metadata.csv"), digest),
-        labels=_read_labels(find_list(raw_dir, f"mimic-cxr-2.0.0-{labels}.csv"), digest),
-        digest=digest.hexdigest(),
-    )
 
 
 def is_named(image: str, study: str, patient: str) -> bool:
@@ -70,9 +61,16 @@ def is_named(image: str, study: str, patient: str) -> bool:
     return bool(_NUMBER.fullmatch(study) and _NUMBER.fullmatch(patient) and _IMAGE.fullmatch(image))
 
 
-def _read_split(path: epath.Path, digest) -> list[Row]:
+def read_split(raw_dir: os.PathLike | str) -> OfficialSplit:
+    """Reads the official split.
+
+    Raises:
+      BadInput: missing_list, bad_id, bad_split, or what `lists.read_table` raises.
+    """
+    path = find_list(raw_dir, "mimic-cxr-2.0.0-split.csv")
+    digest = hashlib.blake2b(digest_size=4)
     rows = []
-    for row in lists.read_table(path, ("dicom_id", "study_id", "subject_id", "split")):
+    for row in lists.iterate_table(path, ("dicom_id", "study_id", "subject_id", "split")):
         image, study, patient = row["dicom_id"], row["study_id"], row["subject_id"]
         if not is_named(image, study, patient):
             raise BadInput(
@@ -86,12 +84,26 @@ def _read_split(path: epath.Path, digest) -> list[Row]:
             )
         rows.append(Row(image, f"s{study}", f"p{patient}", row["split"]))
         digest.update(f"{image} {study} {patient} {row['split']}\n".encode())
-    return rows
+    return OfficialSplit(rows, digest.hexdigest())
+
+
+def read_descriptions(raw_dir: os.PathLike | str, labels: str) -> Descriptions:
+    """Reads the metadata, and the labels of `labels`: chexpert or negbio.
+
+    Raises:
+      BadInput: missing_list, bad_label, or what `lists.read_table` raises.
+    """
+    digest = hashlib.blake2b(digest_size=4)
+    return Descriptions(
+        views=_read_views(find_list(raw_dir, "mimic-cxr-2.0.0-metadata.csv"), digest),
+        labels=_read_labels(find_list(raw_dir, f"mimic-cxr-2.0.0-{labels}.csv"), digest),
+        digest=digest.hexdigest(),
+    )
 
 
 def _read_views(path: epath.Path, digest) -> dict[str, str]:
     views = {}
-    for row in lists.read_table(path, ("dicom_id", "ViewPosition")):
+    for row in lists.iterate_table(path, ("dicom_id", "ViewPosition")):
         views[row["dicom_id"]] = row["ViewPosition"].upper()
         digest.update(f"{row['dicom_id']} {row['ViewPosition']}\n".encode())
     return views
@@ -99,7 +111,7 @@ def _read_views(path: epath.Path, digest) -> dict[str, str]:
 
 def _read_labels(path: epath.Path, digest) -> dict[str, np.ndarray]:
     of_study = {}
-    for row in lists.read_table(path, ("study_id", *CHEXPERT_LABELS)):
+    for row in lists.iterate_table(path, ("study_id", *CHEXPERT_LABELS)):
         where = f"{path.name}, study {row['study_id']}"
         values = np.array(lists.parse_labels(row, CHEXPERT_LABELS, where), np.int8)
         of_study[f"s{row['study_id']}"] = values
