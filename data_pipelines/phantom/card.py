@@ -69,7 +69,7 @@ def _scores(config: str) -> list[str]:
         return ["Not measured for this version."]
     rows = [
         ("classification, macro AUROC: a small supervised network", "macro_auroc"),
-        ("segmentation, macro Dice (32x32 cells): the same network", "macro_dice"),
+        ("segmentation, macro Dice: the same network", "macro_dice"),
         ("detection, macro AP at IoU 0.5: the same network's masks", "macro_ap50"),
         ("a linear probe on 16x16 pixels, macro AUROC", "linear_probe_16x16_auroc"),
         ("nearest neighbours on 16x16 pixels, macro AUROC", "nearest_neighbour_16x16_auroc"),
@@ -80,8 +80,8 @@ def _scores(config: str) -> list[str]:
     table = ["| | |", "|---|---|"]
     table += [f"| {words} | {own[name]:.3f} |" for words, name in rows if name in own]
     return [
-        f"Measured at 128 pixels with version {own['version']} by the scripts of `benchmarks/`",
-        "(phantom_ceilings.py, phantom_triviality.py), without a shift:",
+        f"Measured with version {own['version']} by `benchmarks/phantom_ceilings.py` and",
+        "`benchmarks/phantom_triviality.py`, whose results hold every label's own score:",
         "",
         *table,
     ]

@@ -24,7 +24,7 @@ def test_a_card_says_what_was_drawn(config, shift):
     card = PhantomSource(config=config, size=192, seed=5, shift=shift).card()
     assert f"`{config}`" in card and "192 pixels" in card and "seed 5" in card and shift in card
     for name in ("macro_auroc", "linear_probe_16x16_auroc"):
-        if config in MEASURED:
+        if name in MEASURED.get(config, {}):
             assert f"{MEASURED[config][name]:.3f}" in card
 
 
