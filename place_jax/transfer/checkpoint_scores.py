@@ -22,7 +22,7 @@ from place_jax.transfer.evaluation import evaluate
 from place_jax.transfer.features import Features, extract_features
 from place_jax.transfer.fine_tune import evaluate_fine_tuned
 from place_jax.transfer.image_features import extract_image_features
-from place_jax.transfer.linear import FRACTIONS, evaluate_linear
+from place_jax.transfer.linear import FRACTIONS, check_runs, evaluate_linear
 from place_jax.transfer.phrase_grounding import evaluate_phrases
 from place_jax.transfer.protocols.class_lists import classes_named
 from place_jax.transfer.protocols.descriptions import describe
@@ -84,6 +84,7 @@ class Request:
     def __post_init__(self):
         if self.task not in TASKS:
             raise ValueError(f"task {self.task!r} is not known: use one of {', '.join(TASKS)}")
+        check_runs(self.protocol, self.fractions, self.seeds)
         if not (self.data_dir or self.phrases):
             raise ValueError(f"{self.task} needs data: give --data, a prepared folder")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from data_pipelines.records import BadInput
-from data_pipelines.sources.protocols import MGCA_COMPAT
+from data_pipelines.sources.protocols import MGCA_COMPAT, check_protocol
 from data_pipelines.sources.subsets import mgca_compat_positions, subset_positions
 from place_jax.metrics.bootstrap import in_blocks, resample
 from place_jax.metrics.classification import (
@@ -79,9 +79,8 @@ def evaluate_linear(
     Raises:
       BadInput: unknown_protocol, bad_fraction, bad_seeds, or no class can be scored.
     """
+    check_runs(protocol, fractions, seeds)
     recipe = linear_probe.recipe(protocol, data_name)
-    if seeds < 1:
-        raise BadInput("bad_seeds", f"seeds={seeds}: give 1 or more")
     labels = {
         name: (linear_probe.scored_labels if name == "test" else linear_probe.training_labels)(
             split.labels, split.label_names, data_name, protocol
@@ -127,6 +126,16 @@ def evaluate_linear(
             scores.details.clear()
         out |= scores.prefixed(f"linear/test/{percent(fraction)}")
     return out
+
+
+def check_runs(protocol: str, fractions: Sequence[float], seeds: int) -> None:
+    """Raises BadInput: unknown_protocol, bad_fraction, bad_seeds; before anything costs time."""
+    check_protocol(protocol)
+    for fraction in fractions:
+        if not 0 < fraction <= 1:
+            raise BadInput("bad_fraction", f"fraction={fraction} must be above 0 and at most 1")
+    if seeds < 1:
+        raise BadInput("bad_seeds", f"seeds={seeds}: give 1 or more")
 
 
 def scored_classes(

@@ -112,5 +112,5 @@ def test_what_cannot_be_asked_is_one_line(phantom_dir, request_, says):
 
 
 def test_an_unknown_task_is_one_line(phantom_dir):
-    with pytest.raises(ValueError, match="use one of linear, zero-shot"):
+    with pytest.raises(ValueError, match="use one of linear, fine-tune"):
         Request("probing", phantom_dir)

@@ -15,6 +15,11 @@ from place_jax.transfer.phrase_grounding import evaluate_phrases
 from place_jax.transfer.phrases import read_phrases, region_mask
 
 
+@pytest.fixture(scope="module")
+def predictor(phantom_dir):
+    return Predictor.from_checkpoint(tiny_run.untrained_run(phantom_dir))
+
+
 @pytest.fixture
 def images(phantom_dir, tmp_path):
     """Four phantoms, 128 x 128, of other sizes than the records."""
@@ -49,8 +54,7 @@ def test_ms_cxr_rows_are_read_as_they_are(tmp_path):
     assert (rows.min(), rows.max(), columns.max()) == (16, 31, 15)
 
 
-def test_boxes_and_masks_of_one_region_score_alike(phantom_dir, images):
-    predictor = Predictor.from_checkpoint(tiny_run.untrained_run(phantom_dir))
+def test_boxes_and_masks_of_one_region_score_alike(predictor, images):
     mask = np.zeros((128, 128), np.uint8)
     mask[40:80, 32:64] = 255
     cv2.imwrite(str(images / "mask.png"), mask)
@@ -85,8 +89,7 @@ def test_boxes_and_masks_of_one_region_score_alike(phantom_dir, images):
         ),
     ],
 )
-def test_what_a_file_lacks_is_one_line(phantom_dir, images, row, says):
-    predictor = Predictor.from_checkpoint(tiny_run.untrained_run(phantom_dir))
+def test_what_a_file_lacks_is_one_line(predictor, images, row, says):
     with pytest.raises(BadInput) as error:
         evaluate_phrases(predictor, write(images / "bad.csv", [row]), bootstrap=0)
     assert says in str(error.value) and "\n" not in str(error.value)
