@@ -59,16 +59,20 @@ _ROWS = (
 
 def page_part(results: pathlib.Path, measured: dict) -> str:
     """The lines of docs/phantom.md below the heading, in Markdown."""
-    configs = list(measured)
-    lines = [f"| | {' | '.join(f'`{config}`' for config in configs)} |"]
-    lines.append("|---|" + "---|" * len(configs))
+    configs, lines = list(measured), []
+    if measured:
+        lines += [f"| | {' | '.join(f'`{config}`' for config in configs)} |"]
+        lines += ["|---|" + "---|" * len(configs)]
     for words, name in _ROWS:
-        cells = (f"{measured[c][name]:.3f}" if name in measured[c] else "" for c in configs)
-        lines.append(f"| {words} | {' | '.join(cells)} |")
+        cells = [f"{measured[c][name]:.3f}" if name in measured[c] else "" for c in configs]
+        if any(cells):
+            lines.append(f"| {words} | {' | '.join(cells)} |")
     lines += [
         "",
-        "Training images, pixels and every label's own score are in `benchmarks/results/`"
-        " (`phantom_ceilings.json`, `phantom_triviality.json`). An empty cell is not measured.",
+        "`benchmarks/phantom_ceilings.py --config NAME` trains a small supervised network, and",
+        "`benchmarks/phantom_triviality.py --config NAME` asks what pixels and words give away;",
+        "every label's own score is in `benchmarks/results/`. What is not in the table is not",
+        "measured.",
     ]
     way = _read(results, "triviality").get("hard", {}).get("shortcut")
     if way:

@@ -6,8 +6,8 @@ One convolutional network of 0.4 million parameters is trained from nothing on t
 masks of the training split, at 64 pixels (easy) or 96, and scored on the test split: classification
 (macro AUROC), segmentation (Dice on a grid of 4x4 pixels a cell, over the images that have the
 label), detection (mean average precision at IoU 0.5, boxes around the connected parts of the
-predicted masks). On `hard`
-it also shows the shortcut: the device that goes with pneumothorax in training.
+predicted masks). On `hard` it also shows the shortcut: the device that goes with pneumothorax in
+training.
 
 Writes benchmarks/results/phantom_ceilings.json, a row a config. Drawn phantoms and the state of
 training are kept in --work, so that a run that was stopped goes on.
@@ -32,7 +32,7 @@ from data_pipelines.records import Label
 RESULT = pathlib.Path(__file__).parent / "results" / "phantom_ceilings.json"
 BATCH = 32
 # Pixels a side, training images, epochs over them.
-EFFORT = {"easy": (64, 4000, 3), "default": (96, 5000, 5), "hard": (96, 5000, 5)}
+EFFORT = {"easy": (64, 4000, 3), "default": (96, 8000, 8), "hard": (96, 8000, 8)}
 _WIDTHS = (32, 64, 96)
 
 
