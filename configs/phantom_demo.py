@@ -6,6 +6,8 @@
 Six large findings, 112-pixel images, a small hybrid encoder (a convolutional stem and two
 transformer layers) and a two-layer text encoder, all trained from nothing. README.md has what it
 reaches and how long it takes; benchmarks/demo_ablation.py compares its objectives.
+`:grounded` has queries that look somewhere, each at its own: V-PORs then point where their sentence
+does, at a small cost in zero-shot scores (benchmarks/query_collapse.py).
 `:smoke` shrinks it to a two-step run for tests.
 """
 
@@ -15,7 +17,7 @@ from place_jax.configs import base
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Returns the config. `arg` is "" or "smoke"."""
+    """Returns the config. `arg` is "", "grounded" or "smoke"."""
     config = base.get_config()
     config.objective = "place"
 
@@ -61,8 +63,15 @@ def get_config(arg: str = "") -> ConfigDict:
 
     if arg == "smoke":
         shrink(config)
+    elif arg == "grounded":
+        config.model.observation.reads = "stem"
+        config.model.observation.sharpness = 8.0
+        config.model.observation.separation = 1.0
     elif arg:
-        raise ValueError(f"phantom_demo:{arg} is not known: use phantom_demo or phantom_demo:smoke")
+        raise ValueError(
+            f"phantom_demo:{arg} is not known: use phantom_demo, phantom_demo:grounded or "
+            "phantom_demo:smoke"
+        )
     return config
 
 

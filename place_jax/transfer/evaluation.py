@@ -20,6 +20,7 @@ from place_jax.transfer.grounding import (
     make_prior,
 )
 from place_jax.transfer.maps import MapKind
+from place_jax.transfer.null_mass import evaluate_null_mass
 from place_jax.transfer.retrieval import evaluate_retrieval
 from place_jax.transfer.sentence_regions import find_links, has_links, training_regions
 from place_jax.transfer.texts import encode_texts
@@ -101,6 +102,7 @@ def evaluate(
             )
     if "controls" in tasks:
         out |= evaluate_controls(*weights, data, split, **reading)
+        out |= evaluate_null_mass(*weights, data, split, **reading)
     return out
 
 

@@ -92,3 +92,30 @@ def test_bfloat16_embeddings_are_contrasted_in_float32():
     loss, _ = jax.jit(lambda *a: instance_loss(*a, cases.config()))(half, batch)
     assert loss.dtype == np.float32
     np.testing.assert_allclose(loss, expected[0], rtol=1e-5)
+
+
+def test_equal_reports_as_negatives_is_clips_loss():
+    batch, outputs = cases.batch((2,) * 6, masked=(1,)), cases.outputs(6)
+    config = cases.config(equal_reports="negatives")
+    with jax.enable_x64(True):
+        found = jax.jit(lambda o, b: instance_loss(o, b, config))(outputs, batch)
+        expected = jax.jit(lambda o, b: clip_loss(o, b, config))(outputs, batch)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
+    np.testing.assert_allclose(found[1]["instance/top1"], expected[1]["clip/top1"])
+
+
+def test_a_fixed_scale_takes_no_gradient_and_the_same_value():
+    batch, outputs = cases.batch((2,) * 4), cases.outputs(4)
+    arrays, join = cases.split(outputs)
+
+    def differentiate_with(scale):
+        config = cases.config(instance_scale=scale)
+        with jax.enable_x64(True):
+            return jax.jit(jax.value_and_grad(lambda a: instance_loss(join(a), batch, config)[0]))(
+                arrays
+            )
+
+    found = {scale: differentiate_with(scale) for scale in ("learned", "fixed")}
+    assert found["learned"][0] == found["fixed"][0]
+    assert found["learned"][1]["scales"]["instance"] != 0
+    assert found["fixed"][1]["scales"]["instance"] == 0

@@ -7,6 +7,8 @@ import numpy as np
 import objective_cases as cases
 import pytest
 import reference_objectives as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from reference_pathological import pathological as formula_of
 
 from place_jax.objectives.pathological import pathological_loss
@@ -71,7 +73,7 @@ def check_against_formula(batch, outputs, config):
     }
     if outputs.null_v_por is not None:
         given["null"] = outputs.null_v_por
-    settings = config.loss
+    switches = config.loss
 
     def formula(**changed):
         return formula_of(
@@ -79,11 +81,11 @@ def check_against_formula(batch, outputs, config):
             statement=batch["statement"],
             sentence_mask=batch["sentence_mask"],
             example_mask=batch["example_mask"],
-            tau_m=settings.tau_m,
-            match=settings.match,
-            scope=settings.scope,
-            positives=settings.positives,
-            weights=settings.sentence_weights,
+            tau_m=switches.tau_m,
+            match=switches.match,
+            scope=switches.scope,
+            positives=switches.positives,
+            weights=switches.sentence_weights,
         )
 
     loss, metrics, found = differentiate(outputs, batch, config)
@@ -140,6 +142,21 @@ def test_scoring_in_blocks_changes_nothing(switch, block):
     check_against_formula(batch, outputs, config)
 
 
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(
+    reports=st.lists(st.integers(0, 3), min_size=1, max_size=4),
+    queries=st.integers(1, 4),
+    statements=st.integers(1, 4),
+    switch=st.sampled_from(sorted(SWITCHES)),
+)
+def test_any_shape_equals_its_formula(reports, queries, statements, switch):
+    """S above Q is not drawn one-to-one: there the sentences are drawn too (test_matching)."""
+    queries = max(queries, 3) if "one_to_one" in switch else queries
+    batch = cases.batch(tuple(reports), max_sentences=3, statements=statements)
+    outputs = cases.outputs(len(reports), max_sentences=3, queries=queries)
+    check_against_formula(batch, outputs, cases.config(tau_m=0.3, **SWITCHES[switch]))
+
+
 def test_float32_keeps_close_to_the_formula_at_the_highest_logit_scale():
     batch = cases.batch((4, 1, 3, 2, 2))
     outputs = cases.outputs(5, scale=100.0)
@@ -157,16 +174,19 @@ def test_float32_keeps_close_to_the_formula_at_the_highest_logit_scale():
     np.testing.assert_allclose(loss, expected[0], rtol=1e-5)
 
 
-def test_masked_examples_are_as_good_as_left_out():
+@pytest.mark.parametrize("switch", ["default", "one_to_one", "report", "own_uniform"])
+def test_masked_examples_are_as_good_as_left_out(switch):
     batch = cases.batch((2, 4, 3, 1, 2), masked=(1, 4))
-    outputs, config = cases.outputs(5), cases.config()
+    outputs, config = cases.outputs(5, queries=4), cases.config(**SWITCHES[switch])
     whole = differentiate(outputs, batch, config)
     assert_same(whole, differentiate(*cases.take(outputs, batch, [0, 2, 3]), config))
     np.testing.assert_array_equal(whole[2]["v_por"][np.array([1, 4])], 0)
 
 
-def test_the_order_of_the_batch_is_of_no_matter():
-    batch, outputs, config = cases.batch((2, 4, 3, 1, 0)), cases.outputs(5), cases.config()
+@pytest.mark.parametrize("switch", ["default", "one_to_one", "report", "own_uniform"])
+def test_the_order_of_the_batch_is_of_no_matter(switch):
+    batch, outputs = cases.batch((2, 4, 3, 1, 0)), cases.outputs(5, queries=4)
+    config = cases.config(**SWITCHES[switch])
     shuffled = cases.take(outputs, batch, [3, 0, 4, 2, 1])
     assert_same(differentiate(outputs, batch, config), differentiate(*shuffled, config))
 
@@ -196,8 +216,8 @@ def test_a_statement_counts_once_however_many_reports_make_it():
 def test_a_small_temperature_takes_the_best_query():
     batch, outputs = case_of("ragged")
     soft, best = (
-        differentiate(outputs, batch, cases.config(**settings))[0]
-        for settings in (dict(tau_m=1e-4), dict(match="max"))
+        differentiate(outputs, batch, cases.config(**changed))[0]
+        for changed in (dict(tau_m=1e-4), dict(match="max"))
     )
     assert soft == pytest.approx(best, abs=1e-3)
 
