@@ -20,6 +20,15 @@ def test_shipped_config_resolves_to_its_golden_file(spec):
     assert configuration.to_json(configuration.load_config(spec)) == path.read_text()
 
 
+def test_the_grounded_demo_differs_from_the_demo_in_its_queries_alone():
+    demo, grounded = (
+        dict(configuration.flatten(configuration.load_config(f"phantom_demo{arg}")))
+        for arg in ("", ":grounded")
+    )
+    differing = {key for key in demo if demo[key] != grounded[key]}
+    assert differing == {f"model.observation.{k}" for k in ("reads", "sharpness", "separation")}
+
+
 def test_json_round_trip():
     config = configuration.load_config("phantom_demo")
     again = configuration.from_json(configuration.to_json(config))
