@@ -127,6 +127,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.train.max_bad_steps = 10
     # Parts that the batch goes through the model in, one after another; the loss is the whole's.
     config.train.accumulation = 1
+    config.train.hang_seconds = 1800.0  # a step this long dumps its stacks and ends; 0: never
     config.train.ema_decay = 0.0  # 0: no moving average of the parameters is kept
     config.train.calibrate = True  # centre and scale both projections on the first batch
 

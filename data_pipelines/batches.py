@@ -89,6 +89,19 @@ def open_data(folder: os.PathLike | str, *, vocab_hash: str | None = None) -> Pr
     )
 
 
+def lane_plan(data: PreparedData, **plan) -> LanePlan:
+    """Which host takes which rows of the training split, with no image read.
+
+    Args:
+      data: a prepared folder.
+      **plan: batch_size, seed, host and num_hosts of LanePlan.
+
+    Raises:
+      BadInput: where the hosts cannot share the shards, or the split is too small.
+    """
+    return LanePlan(_open_split(data, "train"), **plan)
+
+
 def training_batches(
     data: PreparedData,
     *,

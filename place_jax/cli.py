@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from place_jax import cli_evaluate, cli_predict
@@ -69,18 +70,37 @@ _SOURCE_GROUPS = {
     },
 }
 _SOURCE_OPTIONS = tuple(name for options in _SOURCE_GROUPS.values() for name in options)
+_WITH_CONFIG = ("train", "preflight", "plan")
+_LOST = 70  # of several processes, after a fault that another one's end may have caused
 _STOPPED = 143  # as a shell says it of SIGTERM: a launcher starts the same command again
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one verb. Returns the exit status: 0, 1 for bad input, 2 for bad usage,
-    130 or 143 where it was asked to stop and has saved."""
+    """Runs one verb. Returns the exit status: 0, 1 for bad input, 2 for bad usage, 70 where another
+    process of the run was lost, 130 or 143 where it was asked to stop and has saved."""
+    status = _main(argv)
+    if status not in (0, _STOPPED) and _is_one_of_several():
+        from place_jax.parallel.processes import leave
+
+        leave(status)
+    return status
+
+
+def _is_one_of_several() -> bool:
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
+    return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def _main(argv: Sequence[str] | None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     overrides = [item for item in rest if item.startswith(_CONFIG_PREFIX)]
     unknown = [item for item in rest if not item.startswith(_CONFIG_PREFIX)]
-    if unknown or (overrides and arguments.verb not in ("train", "plan")):
+    if unknown or (overrides and arguments.verb not in _WITH_CONFIG):
         parser.error(f"unrecognized argument {(unknown or overrides)[0]}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -104,6 +124,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"place {arguments.verb}: stopped; the same command goes on from here")
         return 130
+    except Exception:
+        if not _is_one_of_several():
+            raise
+        traceback.print_exc()
+        return _LOST
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tokenize(verbs)
     _add_inspect(verbs)
     _add_train(verbs)
+    _add_preflight(verbs)
     cli_evaluate.add(verbs, _add_verb)
     cli_predict.add(verbs, _add_verb)
     _add_plan(verbs)
@@ -262,8 +288,25 @@ def _add_train(verbs) -> None:
         "place train --config phantom_demo --workdir RUN --config.data.dir=DATA "
         "--config.train.steps=200",
     )
+    _add_run(parser)
+
+
+def _add_run(parser) -> None:
     parser.add_argument("--config", required=True, metavar="NAME|FILE[:ARG]")
-    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--workdir", required=True, help="a folder, or gs://BUCKET/RUN")
+    flags = parser.add_argument_group(
+        "several hosts", "one process each; found by themselves under Slurm, on GKE and on TPU VMs"
+    )
+    flags.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    flags.add_argument("--num-processes", type=int, metavar="N")
+    flags.add_argument("--process-id", type=int, metavar="I", help="of this one, from 0")
+    flags.add_argument("--devices", type=int, metavar="N", help="an error where there are not N")
+
+
+def _connect(arguments) -> None:
+    from place_jax.parallel.processes import connect
+
+    connect(arguments.coordinator, arguments.num_processes, arguments.process_id)
 
 
 def _train(arguments) -> int:
@@ -272,14 +315,53 @@ def _train(arguments) -> int:
     from place_jax.training.preemption import Stopped
 
     config = configuration.load_config(arguments.config, arguments.overrides)
+    _connect(arguments)
     try:
-        result = train_and_evaluate(config, arguments.workdir)
+        result = train_and_evaluate(config, arguments.workdir, devices=arguments.devices)
     except Stopped as stopped:
         print(f"place train: {stopped}", file=sys.stderr)
         return _STOPPED
-    print(f"step {result.step}; checkpoint {result.checkpoint}")
-    cli_evaluate.print_scores(result.metrics)
+    if _is_first():
+        print(f"step {result.step}; checkpoint {result.checkpoint}")
+        cli_evaluate.print_scores(result.metrics)
     return 0
+
+
+def _is_first() -> bool:
+    import jax
+
+    return jax.process_index() == 0
+
+
+def _add_preflight(verbs) -> None:
+    parser = _add_verb(
+        verbs,
+        "preflight",
+        _preflight,
+        "what is wrong on the hosts of a run, before it is started; of each, the same command",
+        "place preflight --config phantom_demo --workdir RUN --config.data.dir=DATA --devices 16",
+    )
+    _add_run(parser)
+
+
+def _preflight(arguments) -> int:
+    from data_pipelines.batches import open_data
+    from place_jax import configuration
+    from place_jax.training.preflight import preflight
+
+    config = configuration.load_config(arguments.config, arguments.overrides)
+    if not config.data.dir:
+        raise configuration.ConfigError("data.dir is empty: --config.data.dir=DATA")
+    _connect(arguments)
+    data = open_data(config.data.dir)
+    report = preflight(config, arguments.workdir, data, devices=arguments.devices)
+    if _is_first():
+        print(f"preflight: {report.summary}")
+        for problem in report.problems:
+            print(f"preflight: {problem}", file=sys.stderr)
+        if not report.problems:
+            print("preflight: devices, versions, data, workdir, region and clocks are in order")
+    return 1 if report.problems else 0
 
 
 def _add_plan(verbs) -> None:

@@ -192,6 +192,10 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
     ):
         if given[key] <= 0:
             raise ConfigError(f"config key {key}={given[key]}: above 0")
+    if given["train.hang_seconds"] < 0:
+        raise ConfigError(
+            f"config key train.hang_seconds={given['train.hang_seconds']}: 0 (never) or more"
+        )
     if given["objective"] == "siglip" and given["model.logits"] != "scale_and_bias":
         raise ConfigError(
             f"objective=siglip with model.logits={given['model.logits']}: it learns a bias too, "

@@ -16,6 +16,7 @@ from data_pipelines.records import SPLITS
 from place_jax import __version__, configuration, figures, report_words
 from place_jax.report_examples import Examples, find_examples
 from place_jax.report_words import Scores
+from place_jax.training.workdir import as_path, write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -48,14 +49,12 @@ def write_report(workdir: str | os.PathLike, *, examples: bool = True) -> pathli
     Returns:
       The page.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = as_path(workdir)
     run = read_run(workdir)
     manifest, found = _examples(workdir, run) if examples else ({}, Examples())
     page = render(run, manifest, found)
     path = workdir / "report.html"
-    partial = workdir / ".report.html.partial"
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, page)
     return path
 
 

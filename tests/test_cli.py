@@ -14,7 +14,9 @@ def one_line(capsys) -> str:
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("verb", ["prepare", "tokenize", "inspect", "train", "evaluate"])
+@pytest.mark.parametrize(
+    "verb", ["prepare", "tokenize", "inspect", "train", "preflight", "evaluate"]
+)
 def test_every_verb_has_help_with_an_example(verb, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([verb, "--help"])

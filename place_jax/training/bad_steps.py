@@ -6,6 +6,8 @@ import jax
 import numpy as np
 from jax import Array
 
+from place_jax.parallel.processes import gather
+
 _SHOWN = 64  # training images named in one message
 
 
@@ -54,8 +56,12 @@ class BadSteps:
         if not bad:
             return None
         step, index = bad[-1]
-        images = ", ".join(str(i) for i in index[:_SHOWN].tolist())
-        images += f" and {len(index) - _SHOWN} more" if len(index) > _SHOWN else ""
+        # Every host counts the same steps, and comes here with its own rows of the batch.
+        parts = gather({"some": index[:_SHOWN].tolist(), "count": len(index)})
+        some = [i for part in parts for i in part["some"]][:_SHOWN]
+        images = ", ".join(map(str, some))
+        more = sum(part["count"] for part in parts) - len(some)
+        images += f" and {more} more" if more else ""
         said = f"{len(bad)} step(s) not finite and not applied, the last of them step {step}"
         said += f" on the training images {images}"
         if self._seen >= self._limit:

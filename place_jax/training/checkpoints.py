@@ -4,16 +4,18 @@
 `metadata` of `describe`. Saving is asynchronous. The newest that was finished is restored.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
 import pathlib
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 from etils import epath
+from jax import Array
 from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
@@ -22,15 +24,19 @@ from place_jax import configuration
 from place_jax.parallel.partition import path_string
 from place_jax.training.full_disk import check_room, explain_full_disk
 from place_jax.training.state import TrainState
+from place_jax.training.workdir import as_path, is_remote
 
 FOLDER = "checkpoints"
 # What a run may change when it goes on: nothing that a trained array or the data order hangs on.
 MAY_CHANGE = (
     "data.dir", "train.steps", "train.log_every", "train.eval_every", "train.checkpoint_every",
-    "train.keep_checkpoints", "train.max_bad_steps", "evaluation.", "mesh.", "model.remat",
-    "train.accumulation", "loss.contrast", "loss.memory_bytes",
+    "train.keep_checkpoints", "train.max_bad_steps", "train.hang_seconds", "evaluation.",
+    "mesh.", "model.remat", "train.accumulation", "loss.contrast", "loss.memory_bytes",
     "model.image.weights", "model.text.weights",
 )  # fmt: skip
+
+_LAST_FILE = "commit_success.txt"
+_NO_ANSWER = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
 def _as_dict(state: TrainState) -> dict[str, Any]:
@@ -87,6 +93,28 @@ class Checkpointer:
             self._checkpointer.close()
 
 
+class Damaged(BadInput):
+    """A checkpoint that was cut short, or has lost files, after it was finished."""
+
+
+def _alone(*, partial: bool = False):
+    """A context of orbax that waits for no other process: each reads what its devices hold.
+
+    Args:
+      partial: whether only a part of the checkpoint is read.
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    context = ocp.Context()
+    context.pytree.loading.partial_load = partial
+    if jax.process_count() > 1:
+        process = jax.process_index()
+        context.multiprocessing.primary_host = process
+        context.multiprocessing.active_processes = {process}
+        context.multiprocessing.barrier_sync_key_prefix = f"process{process}"
+    return context
+
+
 def restore(
     workdir: str | os.PathLike, abstract: TrainState, config: ConfigDict, data
 ) -> TrainState:
@@ -100,6 +128,7 @@ def restore(
 
     Raises:
       BadInput: it was trained with another model, recipe or data.
+      Damaged: it cannot be read.
     """
     from orbax.checkpoint import v1 as ocp
 
@@ -108,35 +137,62 @@ def restore(
     check_config(metadata, config, checkpoint)
     check_data(metadata, data, checkpoint)
     wanted = _as_dict(abstract)
-    check_arrays(ocp.checkpointables_metadata(checkpoint).metadata["state"], wanted, checkpoint)
-    loaded = ocp.load_checkpointables(checkpoint, {"state": wanted})["state"]
-    # A key comes back with a sharding that is equal in effect only, which would compile anew.
-    return jax.tree.map(
-        lambda leaf, like: jax.device_put(leaf, like.sharding), TrainState(**loaded), abstract
-    )
+    with _alone(), _damage_is_said(checkpoint):
+        saved = ocp.checkpointables_metadata(checkpoint).metadata["state"]
+    if saved is None:  # so orbax says of a file of names and shapes that it cannot read
+        raise Damaged("damaged_checkpoint", f"{checkpoint} is damaged (no shapes of its arrays)")
+    check_arrays(saved, wanted, checkpoint)
+    with _alone(), _damage_is_said(checkpoint):
+        loaded = ocp.load_checkpointables(checkpoint, {"state": wanted})["state"]
+    return jax.tree.map(_lay_out, TrainState(**loaded), abstract)
+
+
+def _lay_out(leaf: Array, like: jax.ShapeDtypeStruct) -> Array:
+    """A key comes back with a sharding that is equal in effect only, which would compile anew."""
+    if leaf.sharding == like.sharding:
+        return leaf
+    # Not device_put: with several hosts it takes no key to devices of others.
+    return jax.jit(lambda same: same, out_shardings=like.sharding)(leaf)
+
+
+@contextlib.contextmanager
+def _damage_is_said(checkpoint: epath.Path) -> Iterator[None]:
+    """Turns the many faces of a file that is cut short or missing into Damaged.
+
+    A disk or bucket that does not answer is no damage.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, PermissionError | TimeoutError | MemoryError) or any(
+            word in str(error) for word in _NO_ANSWER
+        ):
+            raise
+        raise Damaged(
+            "damaged_checkpoint", f"{checkpoint} is damaged ({_first_line(error)})"
+        ) from error
 
 
 def read_metadata(checkpoint: epath.Path) -> dict[str, Any]:
     """The metadata saved beside a state.
 
     Raises:
-      BadInput: it is no checkpoint of this program.
+      Damaged: it cannot be read, or is no checkpoint of this program.
     """
     from orbax.checkpoint import v1 as ocp
 
-    try:
+    with _alone(), _damage_is_said(checkpoint):
         metadata = ocp.checkpointables_metadata(checkpoint).custom_metadata
-    except Exception as error:
-        raise BadInput(
-            "not_a_checkpoint", f"{checkpoint} is not a finished checkpoint: {_first_line(error)}"
-        ) from error
     if not metadata or "config" not in metadata:
-        raise BadInput("not_a_checkpoint", f"{checkpoint} is not a checkpoint of place_jax")
+        raise Damaged(
+            "not_a_checkpoint",
+            f"{checkpoint} is not a checkpoint of place_jax, or its metadata is damaged",
+        )
     return metadata
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def check_config(metadata: Mapping[str, Any], config: ConfigDict, checkpoint: epath.Path) -> None:
@@ -190,15 +246,27 @@ def check_arrays(saved, wanted, checkpoint: epath.Path) -> None:
 
 
 def _steps(folder: epath.Path) -> list[int]:
-    """Finished checkpoints of a folder: what is being written has a longer name."""
+    """Finished checkpoints of a folder.
+
+    What is being written has a longer name on a disk, and lacks orbax's last file in a bucket,
+    where nothing can be renamed at once.
+    """
     if not folder.exists():
         return []
-    return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+    found = [path for path in folder.iterdir() if path.name.isdigit()]
+    if is_remote(folder):
+        found = [path for path in found if (path / _LAST_FILE).exists()]
+    return [int(path.name) for path in found]
 
 
 def folder_of(workdir: str | os.PathLike) -> epath.Path:
     """Where a run's checkpoints are."""
     return epath.Path(workdir) / FOLDER
+
+
+def finished_steps(workdir: str | os.PathLike) -> list[int]:
+    """The steps of a run's finished checkpoints, in no order."""
+    return _steps(folder_of(workdir))
 
 
 def latest_step(workdir: str | os.PathLike) -> int | None:
@@ -208,7 +276,7 @@ def latest_step(workdir: str | os.PathLike) -> int | None:
 
 def _absolute(path: str | os.PathLike) -> epath.Path:
     """Orbax takes no relative path."""
-    return epath.Path(path if "://" in os.fspath(path) else os.path.abspath(path))
+    return epath.Path(as_path(path))
 
 
 def find(path: str | os.PathLike) -> epath.Path:
@@ -237,12 +305,15 @@ def find(path: str | os.PathLike) -> epath.Path:
 def load_for_inference(
     path: str | os.PathLike,
 ) -> tuple[dict, dict, ConfigDict, dict[str, Any]]:
-    """Reads what a trained model is, with no other file; on the first device.
+    """Reads what a trained model is, with no other file; on this process's first device.
 
     The moving average of the parameters is taken where one was kept.
 
     Returns:
       params, model_state, the config, and the metadata.
+
+    Raises:
+      BadInput: there is none, or it is damaged.
     """
     from orbax.checkpoint import v1 as ocp
 
@@ -250,8 +321,9 @@ def load_for_inference(
     metadata = read_metadata(checkpoint)
     config = configuration.from_json(configuration.to_json(ConfigDict(metadata["config"])))
     wanted = "ema_params" if config.train.ema_decay > 0 else "params"
-    tree = ocp.checkpointables_metadata(checkpoint).metadata["state"]
-    sharding = SingleDeviceSharding(jax.devices()[0])
+    with _alone(), _damage_is_said(checkpoint):
+        tree = ocp.checkpointables_metadata(checkpoint).metadata["state"]
+    sharding = SingleDeviceSharding(jax.local_devices()[0])
 
     def describe(leaf):
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
@@ -259,9 +331,7 @@ def load_for_inference(
     state = {
         name: jax.tree.map(describe, tree[name]) for name in (wanted, "model_state") if name in tree
     }
-    context = ocp.Context()
-    context.pytree.loading.partial_load = True
-    with context:
+    with _alone(partial=True), _damage_is_said(checkpoint):
         loaded = ocp.load_checkpointables(checkpoint, {"state": state})["state"]
     return loaded[wanted], loaded.get("model_state") or {}, config, metadata
 

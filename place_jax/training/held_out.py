@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from ml_collections import ConfigDict
 from place_jax.models.functional import Model
 from place_jax.training.progress import say
 from place_jax.training.state import TrainState
+from place_jax.training.workdir import as_path, write_whole
 
 Weights = tuple[dict, dict]  # params and model_state
 _SHOWN = ("zero_shot/validation/macro_auroc", "retrieval/validation/recall_at_1")
@@ -85,10 +85,10 @@ def evaluated_params(state: TrainState):
 
 def read_result(workdir: str | os.PathLike) -> dict[str, float | None]:
     """result.json of a run that came to its page, or nothing."""
-    path = pathlib.Path(workdir) / "result.json"
+    path = as_path(workdir) / "result.json"
     if not path.exists() or not (path.parent / "report.html").exists():
         return {}
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_text())
 
 
 def write_result(workdir: str | os.PathLike, step: int, scores: dict[str, float]) -> dict:
@@ -98,16 +98,9 @@ def write_result(workdir: str | os.PathLike, step: int, scores: dict[str, float]
     if jax.process_index() == 0:
         from place_jax import report_page
 
-        write_whole(pathlib.Path(workdir) / "result.json", json.dumps(result, indent=2) + "\n")
+        write_whole(as_path(workdir) / "result.json", json.dumps(result, indent=2) + "\n")
         say(f"writes {report_page.write_report(workdir)}")
     return result
-
-
-def write_whole(path: pathlib.Path, text: str) -> None:
-    """Writes a file aside and renames it, so that nobody ever sees half of it."""
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
 
 
 def _numbers(scores: dict) -> dict[str, float]:

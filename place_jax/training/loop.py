@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from place_jax import configuration
 from place_jax.models.functional import count_params
 from place_jax.parallel.mesh import make_mesh
-from place_jax.training import checkpoints
+from place_jax.parallel.processes import from_first
+from place_jax.training import checkpoints, preflight
 from place_jax.training.assembly import assemble
 from place_jax.training.bad_steps import BadSteps
 from place_jax.training.feed import Feed
@@ -23,14 +24,16 @@ from place_jax.training.held_out import (
     evaluated_params,
     read_result,
     write_result,
-    write_whole,
 )
 from place_jax.training.metric_writers import TRAIN, MetricWriter
 from place_jax.training.preemption import Preemption, Stopped, StopRequested
 from place_jax.training.progress import Progress, say
+from place_jax.training.resuming import resume
 from place_jax.training.starting import first_state
 from place_jax.training.state import TrainState
 from place_jax.training.step import Step
+from place_jax.training.watchdog import Watchdog
+from place_jax.training.workdir import as_path, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,16 +51,20 @@ class TrainResult:
     checkpoint: pathlib.Path
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainResult:
+def train_and_evaluate(
+    config: ConfigDict, workdir: str | os.PathLike, *, devices: int | None = None
+) -> TrainResult:
     """Pre-trains, evaluates on the test split, and writes report.html.
 
     Where the workdir holds a checkpoint, training goes on from it: the same numbers as if it had
     never stopped. Where it holds a finished run of the same config, nothing is done again.
-    `place_jax.training.starting` says what else a run starts from.
+    `place_jax.training.starting` says what else a run starts from. With several hosts each calls
+    it, after `place_jax.parallel.processes.connect`.
 
     Args:
       config: from `place_jax.configuration.load_config`, or made in Python from configs/base.py.
-      workdir: a folder, made where it is not there.
+      workdir: a folder, made where it is not there; with several hosts, one that all of them see.
+      devices: how many there must be; None takes what there is.
 
     Raises:
       ConfigError, BadInput, ValueError: for input that cannot be used, before anything is written.
@@ -69,11 +76,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainR
 
     configuration.validate(config)
     config = config.copy_and_resolve_references()
-    if "://" in os.fspath(workdir):
-        raise configuration.ConfigError(
-            f"workdir={workdir} is remote: give a local folder, or one where the bucket is mounted"
-        )
-    workdir = pathlib.Path(os.path.abspath(workdir))
+    workdir = as_path(workdir)
     if not config.data.dir:
         raise configuration.ConfigError(
             "data.dir is empty: name a folder that `place prepare` wrote, --config.data.dir=DATA"
@@ -84,6 +87,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainR
             f"data.dir={config.data.dir} holds {data.name}, images without reports: pre-train on "
             "pairs, and evaluate on it"
         )
+    if devices is not None or jax.process_count() > 1:
+        preflight.check(config, workdir, data, devices=devices)
     mesh = make_mesh(config.mesh)
     run = assemble(config, mesh, vocab_size=data.tokenizer.size)
     model, tx, abstract = run.model, run.tx, run.abstract
@@ -105,14 +110,13 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainR
         )
         return Feed(rows, mesh)
 
-    start_step = checkpoints.latest_step(workdir) or 0
+    start_step, state = resume(workdir, abstract, config, data)
     if start_step:
-        state = checkpoints.restore(workdir, abstract, config, data)
         say(f"goes on from step {start_step} in {workdir}")
-    if start_step >= config.train.steps and _is_finished(workdir, config, start_step):
-        say(f"{workdir} holds a finished run of this config: nothing to do")
-        checkpoint = pathlib.Path(checkpoints.find(workdir))
-        return TrainResult(start_step, read_result(workdir), checkpoint)
+    if start_step >= config.train.steps:
+        if finished := from_first(_finished(workdir, config, start_step)):
+            say(f"{workdir} holds a finished run of this config: nothing to do")
+            return TrainResult(start_step, finished, as_path(checkpoints.find(workdir)))
     feed = feed_from(start_step)
     feed.peek()  # what is wrong with the data shows here, before anything is written
     if not start_step:
@@ -134,16 +138,24 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainR
         writer = MetricWriter(workdir, start_step=start_step, enabled=main_process)
         stack.enter_context(contextlib.closing(writer))
         preemption = stack.enter_context(Preemption())
-        held_out = HeldOut(model, data, config, mesh, poll=preemption.poll)
+        watchdog = Watchdog(config.train.hang_seconds)
+
+        def poll() -> None:
+            watchdog.alive("evaluation")
+            preemption.poll()
+
+        held_out = HeldOut(model, data, config, mesh, poll=poll)
         progress = Progress(start_step, config.train.steps, config.data.batch_size)
 
         def save(state: TrainState) -> None:
+            writer.flush()
             checkpointer.save(state, checkpoints.describe(config, data, step=int(state.step)))
 
         try:
             if start_step < config.train.steps:
-                steps = _Run(config, preemption, writer, held_out, progress, save)
-                state = steps.train(start_step, state, run.step, feed)
+                steps = _Run(config, preemption, watchdog, writer, held_out, progress, save)
+                with watchdog:
+                    state = steps.train(start_step, state, run.step, feed)
             at = int(state.step)
             checkpointer.wait()
             params, model_state = evaluated_params(state), state.model_state
@@ -156,17 +168,23 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> TrainR
             scores |= {TRAIN + name: value for name, value in progress.overall().items()}
             metrics = write_result(workdir, at, scores)
         except StopRequested:
-            raise Stopped(
-                f"stopped at step {checkpointer.saved}, which is saved: the same command goes on"
-            ) from None
-    return TrainResult(at, metrics, pathlib.Path(checkpoints.find(workdir)))
+            raise Stopped(_where(checkpointer.saved)) from None
+    return TrainResult(at, metrics, as_path(checkpoints.find(workdir)))
 
 
-def _is_finished(workdir: pathlib.Path, config: ConfigDict, step: int) -> bool:
+def _where(saved: int | None) -> str:
+    if saved is None:
+        return "stopped before the first step, nothing to save: the same command starts"
+    return f"stopped at step {saved}, which is saved: the same command goes on"
+
+
+def _finished(workdir: pathlib.Path, config: ConfigDict, step: int) -> dict | None:
+    """What result.json holds, where this very config came to its end there."""
     same = workdir / "config.json"
-    if not same.exists() or same.read_text(encoding="utf-8") != configuration.to_json(config):
-        return False
-    return read_result(workdir).get("step") == step
+    if not same.exists() or same.read_text() != configuration.to_json(config):
+        return None
+    result = read_result(workdir)
+    return result if result.get("step") == step else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +193,7 @@ class _Run:
 
     config: ConfigDict
     preemption: Preemption
+    watchdog: Watchdog
     writer: MetricWriter
     held_out: HeldOut
     progress: Progress
@@ -191,17 +210,19 @@ class _Run:
         """
         settings = self.config.train
         bad_steps = BadSteps(int(state.bad_steps), settings.max_bad_steps)
-        with self.progress.paused():
+        with self.progress.paused(), self.watchdog.paused():
             step = self._compile(step, state, feed)
+        self.preemption.poll()  # a stop that was asked for while it compiled: there is nothing new
         while at < settings.steps:
             if at and at % settings.eval_every == 0:
                 with self.progress.paused():
                     self._validate(at, state)
+            self.watchdog.alive(f"step {at + 1}")
             batch, index = feed.next()
             state, metrics = step(state, batch)
             at += 1
             bad_steps.remember(at, index, metrics["bad_steps"])
-            stop = self.preemption.requested(at)
+            stop = self.preemption.requested()
             if at % settings.log_every == 0 or at == settings.steps or stop:
                 self._log(at, metrics, bad_steps, feed)
             if at % settings.checkpoint_every == 0 or at == settings.steps or stop:

@@ -1,10 +1,13 @@
 """Metrics of a run: a line of metrics.jsonl a step, and TensorBoard events."""
 
+import io
 import json
 import math
 import os
 import pathlib
 from collections.abc import Mapping
+
+from place_jax.training.workdir import as_path, is_remote, write_whole
 
 TRAIN = "train/"  # what names of training metrics begin with; others are held-out scores
 
@@ -29,9 +32,15 @@ class MetricWriter:
         import_tensorflow()
         from clu import metric_writers
 
-        path = pathlib.Path(workdir) / "metrics.jsonl"
-        _drop_after(path, start_step)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = as_path(workdir) / "metrics.jsonl"
+        kept = _kept(self._path, start_step)
+        if kept is not None:
+            write_whole(self._path, kept)
+        self._remote = is_remote(self._path)
+        # A bucket's objects cannot be appended to: there, `flush` writes the whole of it anew.
+        self._file = io.StringIO() if self._remote else self._path.open("a", encoding="utf-8")
+        if self._remote:
+            self._file.write(kept or "")
         self._events = metric_writers.AsyncWriter(metric_writers.SummaryWriter(os.fspath(workdir)))
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -44,18 +53,27 @@ class MetricWriter:
         self._file.flush()
         self._events.write_scalars(step, values)
 
+    def flush(self) -> None:
+        """Makes sure that what was written is kept, to be called before a state is saved: what
+        comes after the state that a run goes on from is dropped anyway.
+        """
+        if self._enabled and self._remote:
+            write_whole(self._path, self._file.getvalue())
+
     def close(self) -> None:
         """Flushes both."""
         if self._enabled:
+            self.flush()
             self._file.close()
             self._events.close()
 
 
-def _drop_after(path: pathlib.Path, step: int) -> None:
+def _kept(path: pathlib.Path, step: int) -> str | None:
+    """The lines of a file up to a step, None where there is no file."""
     if not path.exists():
-        return
+        return None
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text().splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
@@ -63,6 +81,4 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
         trained = any(name.startswith(TRAIN) for name in row)
         if row["step"] < step or (row["step"] == step and trained):
             kept.append(line + "\n")
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_text("".join(kept), encoding="utf-8")
-    aside.replace(path)
+    return "".join(kept)

@@ -19,13 +19,14 @@ class StopRequested(Exception):  # noqa: N818
 class Preemption:
     """Notes the first signal. A second one acts as it would have without us.
 
-    With several processes JAX's own service takes SIGTERM, so that all stop after the same step,
-    and this notes none.
+    With several processes JAX's own service takes SIGTERM: it tells the others and has all stop
+    after the same step or evaluation batch. Ctrl-C stops at once there.
     """
 
     def __init__(self):
         self.signal: signal.Signals | None = None
         self._before: dict[int, object] = {}
+        self._asked = 0
 
     def __enter__(self) -> "Preemption":
         main_thread = threading.current_thread() is threading.main_thread()
@@ -50,18 +51,17 @@ class Preemption:
         words = f"place: {self.signal.name}: saves, then stops; the same again stops at once\n"
         os.write(2, words.encode())
 
-    def requested(self, step: int) -> bool:
-        """Whether to stop after this step: the same answer on every host."""
-        if jax.process_count() > 1:
-            from jax.experimental import multihost_utils
+    def requested(self) -> bool:
+        """Whether to stop here: the same answer on every host, where all ask equally often."""
+        if jax.process_count() == 1:
+            return self.signal is not None
+        from jax.experimental import multihost_utils
 
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self.signal is not None
+        # Not the step: evaluation asks too, between two of them.
+        self._asked += 1
+        return multihost_utils.reached_preemption_sync_point(self._asked)
 
     def poll(self) -> None:
-        """Raises StopRequested where one host alone may decide: between evaluation batches.
-
-        With several hosts the decision waits for the next step, which all of them reach.
-        """
-        if self.signal is not None:
+        """Raises StopRequested where a stop was asked for: between evaluation batches."""
+        if self.requested():
             raise StopRequested

@@ -33,6 +33,7 @@ def data():
         manifest={"normaliser_version": 1},
         manifest_hash="abc",
         shareable=True,
+        dicom_window="header",
     )
 
 
@@ -111,7 +112,8 @@ def test_inference_needs_no_other_file(tmp_path, config, data):
         assert_equal(model_state, make_state(5).model_state)
         assert loaded.to_dict() == config.to_dict()
         assert metadata["vocabulary"] == ["[PAD]", "effusion"]
-        assert metadata["preprocessing"] == {"image_size": 256, "crop_size": 224}
+        sizes = {"image_size": 256, "crop_size": 224}
+        assert metadata["preprocessing"] == sizes | {"dicom_window": "header"}
         assert metadata["data_position"] == {"seed": 0, "step": 5}
         assert metadata["code_revision"] and metadata["manifest_hash"] == "abc"
 

@@ -161,6 +161,18 @@ def test_sigterm_saves_and_stops_and_the_same_command_goes_on(
     assert_same_run(tmp_path, never_stopped[0])
 
 
+def test_sigterm_while_the_step_compiles_takes_no_step(config, tmp_path, monkeypatch):
+    def terminated(self, step, *args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step
+
+    monkeypatch.setattr(loop._Run, "_compile", terminated)
+    monkeypatch.setattr(Feed, "next", lambda self: pytest.fail("took a batch"))
+    with pytest.raises(Stopped, match="stopped before the first step, nothing to save"):
+        loop.train_and_evaluate(config, tmp_path)
+    assert checkpoints.latest_step(tmp_path) is None
+
+
 def test_a_finished_run_is_not_done_again(config, never_stopped, monkeypatch):
     workdir, result = never_stopped
     before = (workdir / "metrics.jsonl").read_text()
