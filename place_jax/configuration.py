@@ -230,5 +230,18 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> ConfigDict:
-    """The inverse of to_json."""
-    return ConfigDict(json.loads(text))
+    """The inverse of to_json.
+
+    A key that an earlier version did not have takes its neutral value, with which the code does as
+    it did then; a checkpoint of any earlier version thus opens.
+    """
+    from place_jax.configs import base
+
+    config = json.loads(text)
+    for key, value in flatten(base.get_config()):
+        *sections, name = key.split(".")
+        inner = config
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner.setdefault(name, value)
+    return ConfigDict(config)

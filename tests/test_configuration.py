@@ -2,6 +2,7 @@
 files of what they resolve to.
 """
 
+import json
 import pathlib
 
 import pytest
@@ -34,6 +35,15 @@ def test_json_round_trip():
     again = configuration.from_json(configuration.to_json(config))
     configuration.validate(again)
     assert dict(configuration.flatten(again)) == dict(configuration.flatten(config))
+
+
+def test_a_config_of_an_earlier_version_has_what_came_later_at_its_neutral_value():
+    earlier = json.loads(configuration.to_json(configuration.load_config("phantom_demo")))
+    del earlier["model"]["observation"]["reads"], earlier["train"]["accumulation"]
+    config = configuration.from_json(json.dumps(earlier))
+    configuration.validate(config)
+    assert config.model.observation.reads == "encoder" and config.train.accumulation == 1
+    assert config.model.observation.num_queries == earlier["model"]["observation"]["num_queries"]
 
 
 def test_a_path_is_tried_before_the_package(tmp_path, monkeypatch):
