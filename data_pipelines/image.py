@@ -5,6 +5,7 @@ prepared into records, or given to a Predictor.
 """
 
 import pathlib
+import struct
 
 import cv2
 import numpy as np
@@ -23,6 +24,8 @@ _REDUCED = {
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | _IGNORE,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | _IGNORE,
 }
+_PNG_HEADER = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_DIFFERENCES = 1  # a PNG's name for rows of differences: its filter "Sub"
 _SPARE = 2  # how much finer than it will be stored a JPEG is decoded, at least
 
 
@@ -185,5 +188,33 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def decode_png(data: bytes) -> np.ndarray:
-    """The inverse of encode_png."""
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    """The inverse of encode_png: [h, w] uint8. Raises ValueError for what is damaged.
+
+    Most of what a batch costs is spent here. Rows of the one kind that encode_png writes, each
+    pixel as its difference from the one before, take the fastest inflater and adder at hand, which
+    is half the time; other PNGs go to OpenCV.
+    """
+    import imagecodecs
+
+    if len(data) < 33 or not data.startswith(_PNG_HEADER):
+        raise ValueError("no PNG, or one cut short")
+    width, height, *kind = struct.unpack(">IIBBBBB", data[16:29])
+    at, packed = 33, []
+    while data[at + 4 : at + 8] == b"IDAT":
+        length = int.from_bytes(data[at : at + 4])
+        packed.append(data[at + 8 : at + 8 + length])
+        at += 12 + length
+    if kind == [8, 0, 0, 0, 0] and packed and data[at + 4 : at + 8] == b"IEND":
+        try:
+            inflated = imagecodecs.zlibng_decode(b"".join(packed), out=height * (width + 1))
+        except imagecodecs.ZlibngError:
+            raise ValueError("a damaged PNG") from None
+        rows = np.frombuffer(inflated, np.uint8)
+        if len(rows) == height * (width + 1):
+            rows = rows.reshape(height, width + 1)
+            if (rows[:, 0] == _DIFFERENCES).all():
+                return imagecodecs.delta_decode(np.ascontiguousarray(rows[:, 1:]), axis=1)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise ValueError("a damaged PNG")
+    return pixels

@@ -57,13 +57,6 @@ def _example_class():
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("place.Example"))
 
 
-def image_record(png: bytes) -> bytes:
-    """A record of an image alone."""
-    example = _example_class()()
-    example.features.feature["image"].bytes_list.value.append(png)
-    return example.SerializeToString(deterministic=True)
-
-
 def tfds_features():
     """The tfds features of a record: with them tfds opens a prepared folder by itself."""
     import tensorflow_datasets as tfds

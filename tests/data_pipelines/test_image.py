@@ -255,6 +255,39 @@ def test_pad_and_crop(shape, crop):
         np.testing.assert_array_equal(found, padded_and_cropped(pixels, crop, offset))
 
 
+@pytest.mark.parametrize("filters", range(5))
+def test_pngs_of_others_are_read_too(filters):
+    """Every kind of rows that a PNG may have, and two kinds in one image, in several chunks."""
+    pixels = np.random.default_rng(9).integers(0, 256, (13, 21), np.uint8)
+    kinds = [filters] * 6 + [(filters + 1) % 5] * 7
+    wide = np.pad(pixels.astype(np.int16), ((1, 0), (1, 0)))
+    rows = b""
+    for y, kind in enumerate(kinds, 1):
+        left, up, corner = wide[y, :-1], wide[y - 1, 1:], wide[y - 1, :-1]
+        nearest = np.stack([left, up, corner])
+        distance = np.abs(nearest - (left + up - corner))
+        paeth = np.take_along_axis(nearest, distance.argmin(0)[None], 0)[0]
+        guess = (0 * left, left, up, (left + up) // 2, paeth)[kind]
+        rows += bytes([kind]) + ((wide[y, 1:] - guess) & 255).astype(np.uint8).tobytes()
+    packed = zlib.compress(rows)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 21, 13, 8, 0, 0, 0, 0))
+    parts = [chunk(b"IDAT", packed[:50]), chunk(b"IDAT", packed[50:]), chunk(b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n" + header + b"".join(parts)
+    np.testing.assert_array_equal(decode_png(content), pixels)
+
+
+def test_a_damaged_png_is_no_pixels():
+    content = encode_png(np.random.default_rng(10).integers(0, 256, (30, 20), np.uint8))
+    for at in range(45, len(content) - 20, 29):
+        damaged = bytearray(content)
+        damaged[at] ^= 0xFF
+        with pytest.raises(ValueError):
+            decode_png(bytes(damaged))
+    for length in (20, 60, 300, len(content) - 12):
+        with pytest.raises(ValueError):
+            decode_png(content[:length])
+
+
 def test_png_is_lossless():
     for shape in [(1, 1), (1, 300), (13, 21)]:
         pixels = np.random.default_rng(8).integers(0, 256, shape, np.uint8)
