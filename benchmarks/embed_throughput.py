@@ -28,7 +28,7 @@ SIZES = {  # width, depth, heads, of ViT-Ti and ViT-S (arXiv 2010.11929 and 2012
     "ti": (192, 12, 3),
     "s": (384, 12, 6),
 }
-_BATCH, _JOINT, _DRAWN = 32, 128, 16
+_BATCH, _JOINT, _DRAWN = 32, 128, 6
 
 
 def write_folder(folder: pathlib.Path, count: int) -> list[str]:
