@@ -74,6 +74,12 @@ def page_part(results: pathlib.Path, measured: dict) -> str:
         "every label's own score is in `benchmarks/results/`. What is not in the table is not",
         "measured.",
     ]
+    efforts = [
+        f"`{config}` {row['train_images']} images of {row['pixels']} pixels, {row['epochs']} epochs"
+        for config, row in _read(results, "ceilings").items()
+    ]
+    if efforts:
+        lines += ["", f"The network was trained on {'; '.join(efforts)}; more would raise it."]
     way = _read(results, "triviality").get("hard", {}).get("shortcut")
     if way:
         lines += [
