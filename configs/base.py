@@ -10,7 +10,7 @@ def get_config(arg: str = "") -> ConfigDict:
     del arg
     config = ConfigDict()
     config.seed = 0
-    config.objective = "place"  # place | clip | siglip | convirt
+    config.objective = "place"  # place | clip | siglip | convirt | gloria | mgca
 
     config.data = ConfigDict()
     config.data.dir = ""  # a folder that `place prepare` wrote
@@ -31,6 +31,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.param_dtype = "float32"
     config.model.remat = "none"  # none | dots | full
     config.model.logits = "scale"  # scale | scale_and_bias: what siglip learns besides
+    config.model.local = "none"  # none | projections: what gloria needs | prototypes: mgca
+    config.model.num_prototypes = 500
 
     config.model.image = ConfigDict()
     config.model.image.stem = "patch"  # patch: one linear map | conv: 4x4 patchify, then 3x3 / 2
@@ -77,7 +79,15 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.correlation.depth = 2
     config.model.correlation.heads = 8
     config.model.correlation.mlp_dim = 2048
-    config.model.correlation.mask_ratio = 0.5
+    config.model.correlation.mask_ratio = 0.5  # 0 to 1; at 1 only the report tells
+    config.model.correlation.hide_layout = "scattered"  # scattered | block | side
+    config.model.correlation.hide_at = "input"  # input | stem | blocks: where in the encoder
+    config.model.correlation.condition = "report"  # report | none
+    config.model.correlation.target = "pixels"  # pixels | ema_features (needs train.ema_decay)
+    config.model.correlation.centre = "patch"  # of pixels: patch | image
+    config.model.correlation.statistic = "correlation"  # correlation | covariance
+    # low_rank_plus_diagonal | low_rank (unit rows) | free (of a covariance)
+    config.model.correlation.form = "low_rank_plus_diagonal"
 
     config.loss = ConfigDict()
     config.loss.lambda_p = 1.0
@@ -106,8 +116,11 @@ def get_config(arg: str = "") -> ConfigDict:
     config.loss.equal_reports = "positives"
     config.loss.instance_scale = "learned"  # learned | fixed, at 1 / 0.07
     config.loss.attention_diversity = 0.0  # weight of the overlap between queries' attention
+    config.loss.correlation_pairs = "hidden"  # hidden: one of the two or both | both_hidden | all
     config.loss.convirt_temperature = 0.1
     config.loss.convirt_image_weight = 0.75  # of finding an image's report; the rest, its image
+    config.loss.protocol = "strict"  # of gloria and mgca: strict | mgca_compat, as their code is
+    config.loss.prototype_freeze_steps = 0  # of mgca; in the peers' recipe one epoch
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 1e-4

@@ -15,7 +15,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 _CHOICES = {
-    "objective": ("place", "clip", "siglip", "convirt"),
+    "objective": ("place", "clip", "siglip", "convirt", "gloria", "mgca"),
     "data.sections": ("both", "findings", "impression"),
     "data.sentences": ("sampled", "first"),
     "model.dtype": ("float32", "bfloat16", "float64"),
@@ -23,6 +23,7 @@ _CHOICES = {
     "loss.contrast": ("auto", "gathered", "chunked"),
     "model.remat": ("none", "dots", "full"),
     "model.logits": ("scale", "scale_and_bias"),
+    "model.local": ("none", "projections", "prototypes"),
     "model.image.stem": ("patch", "conv"),
     "model.text.context": ("sentence", "report"),
     "model.observation.query_init": ("orthogonal", "normal"),
@@ -35,6 +36,22 @@ _CHOICES = {
     "loss.sentence_weights": ("inverse_frequency", "uniform"),
     "loss.equal_reports": ("positives", "negatives"),
     "loss.instance_scale": ("learned", "fixed"),
+    "model.correlation.hide_layout": ("scattered", "block", "side"),
+    "model.correlation.hide_at": ("input", "stem", "blocks"),
+    "model.correlation.condition": ("report", "none"),
+    "model.correlation.target": ("pixels", "ema_features"),
+    "model.correlation.centre": ("patch", "image"),
+    "model.correlation.form": ("low_rank_plus_diagonal", "low_rank", "free"),
+    "model.correlation.statistic": ("correlation", "covariance"),
+    "loss.correlation_pairs": ("hidden", "both_hidden", "all"),
+    "loss.protocol": ("strict", "mgca_compat"),
+}
+
+# objective -> (what it needs of the model, why).
+_NEEDS = {
+    "siglip": ("model.logits", ("scale_and_bias",), "it learns a bias too"),
+    "gloria": ("model.local", ("projections", "prototypes"), "it compares words and patches"),
+    "mgca": ("model.local", ("prototypes",), "it compares words and patches, and prototypes"),
 }
 
 
@@ -172,7 +189,7 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
         "train.steps", "train.log_every", "train.eval_every", "train.checkpoint_every",
         "train.keep_checkpoints", "train.max_bad_steps", "train.accumulation",
         "evaluation.batch_size", "evaluation.retrieval_pool",
-        "loss.memory_bytes", "model.joint_dim",
+        "loss.memory_bytes", "model.joint_dim", "model.num_prototypes",
         "model.image.depth", "model.text.depth", "model.observation.num_queries",
         "model.observation.depth", "model.correlation.depth", "model.correlation.rank",
     )  # fmt: skip
@@ -196,22 +213,18 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"config key train.hang_seconds={given['train.hang_seconds']}: 0 (never) or more"
         )
-    if given["objective"] == "siglip" and given["model.logits"] != "scale_and_bias":
-        raise ConfigError(
-            f"objective=siglip with model.logits={given['model.logits']}: it learns a bias too, "
-            "set model.logits=scale_and_bias"
-        )
-    if not 0 < given["model.correlation.mask_ratio"] < 1:
-        raise ConfigError(
-            f"config key model.correlation.mask_ratio={given['model.correlation.mask_ratio']}: "
-            "between 0 and 1, both excluded"
-        )
+    if given["objective"] in _NEEDS:
+        key, fits, why = _NEEDS[given["objective"]]
+        if given[key] not in fits:
+            said = f"objective={given['objective']} with {key}={given[key]}"
+            raise ConfigError(f"{said}: {why}, set {key}={fits[0]}")
     batch_size, parts = given["data.batch_size"], given["train.accumulation"]
     if batch_size % parts:
         raise ConfigError(
             f"data.batch_size={batch_size} does not split into train.accumulation={parts} parts: "
             f"use a multiple of {parts}"
         )
+    _check_correlation(given)
     crop, patch = given["data.crop_size"], given["model.image.patch_size"]
     if crop % patch:
         raise ConfigError(
@@ -222,6 +235,32 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
         width, heads = given[f"model.{tower}.width"], given[f"model.{tower}.heads"]
         if width % heads:
             raise ConfigError(f"model.{tower}.width={width} does not divide over {heads} heads")
+
+
+def _check_correlation(given: Mapping[str, Any]) -> None:
+    ratio = given["model.correlation.mask_ratio"]
+    if not 0 <= ratio <= 1:
+        raise ConfigError(f"config key model.correlation.mask_ratio={ratio}: 0 to 1")
+    trained = given["objective"] == "place" and given["loss.lambda_c"] > 0
+    patches = (given["data.crop_size"] // given["model.image.patch_size"]) ** 2
+    pairs = given["loss.correlation_pairs"]
+    if trained and pairs != "all" and round(ratio * patches) == 0:
+        raise ConfigError(
+            f"model.correlation.mask_ratio={ratio} hides none of {patches} patches and "
+            f"loss.correlation_pairs={pairs} then scores nothing: raise the ratio, or set all"
+        )
+    statistic, form = given["model.correlation.statistic"], given["model.correlation.form"]
+    if trained and statistic == "covariance" and form != "free":
+        raise ConfigError(
+            f"model.correlation.statistic=covariance with model.correlation.form={form}, whose "
+            "values are at most 1: set model.correlation.form=free"
+        )
+    features = given["model.correlation.target"] == "ema_features"
+    if trained and features and not given["train.ema_decay"] > 0:
+        raise ConfigError(
+            f"model.correlation.target=ema_features with train.ema_decay={given['train.ema_decay']}"
+            ": there is no moving average of the encoder, set a decay such as 0.99"
+        )
 
 
 def to_json(config: ConfigDict) -> str:

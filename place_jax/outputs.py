@@ -25,10 +25,20 @@ class Outputs:
       t_por: [B, S, E] L2-normalised textual pathology observation representations; rows of
         absent sentences are arbitrary but finite.
       token_states: [B, L, D] of the text encoder.
-      correlation_factors: [B, N, r] unit rows z, so that z z^T is the predicted correlation; None
-        where the correlation decoder was not run.
+      correlation_factors: [B, N, r] rows z, so that z z^T is, off the diagonal, the predicted
+        correlation or covariance; None where the correlation decoder was not run.
       hidden_patches: [B, N] bool, patches that the encoder did not see when it made
         correlation_factors; None likewise.
+      target_tokens: [B, N, D] of a moving average of the image encoder, no gradient; None where
+        the correlations of pixels are the target.
+      patch_embedding: [B, N, E] local projection of patch tokens, not normalised; None where the
+        model has no local projections (model.local), as are the next four.
+      patch_attention: [B, N] of the image's class token to patches, last block, mean over heads;
+        uniform where there is no class token.
+      word_embedding: [B, L, E] local projection of token states, not normalised.
+      word_attention: [B, L] of the report token, last block, mean over heads.
+      word_mask: [B, L] bool, word pieces: neither the report token, nor [SEP], nor padding.
+      prototypes: [K, E] unit rows; None unless model.local is "prototypes".
       logit_scales: objective name -> scalar, already exponentiated and clamped.
       logit_biases: objective name -> scalar that is added to its logits.
     """
@@ -43,5 +53,12 @@ class Outputs:
     token_states: Array | None = None
     correlation_factors: Array | None = None
     hidden_patches: Array | None = None
+    target_tokens: Array | None = None
+    patch_embedding: Array | None = None
+    patch_attention: Array | None = None
+    word_embedding: Array | None = None
+    word_attention: Array | None = None
+    word_mask: Array | None = None
+    prototypes: Array | None = None
     logit_scales: dict[str, Array] = dataclasses.field(default_factory=dict)
     logit_biases: dict[str, Array] = dataclasses.field(default_factory=dict)

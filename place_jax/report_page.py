@@ -82,7 +82,7 @@ def render(run: Run, manifest: Mapping[str, Any], examples: Examples) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    panels = learning_curves(run.metrics)
+    panels, watched = learning_curves(run.metrics), diagnostic_curves(run.metrics)
     split = report_words.split_of(run.scores)
     findings = per_finding(run.scores, split)
     return environment.get_template("report_page.html.jinja").render(
@@ -93,6 +93,7 @@ def render(run: Run, manifest: Mapping[str, Any], examples: Examples) -> str:
         summary=report_words.summarize(run.config, run.metrics, manifest),
         split=split,
         curves=figures.curves(panels) if panels else None,
+        diagnostics=figures.curves(watched) if watched else None,
         scores=report_words.score_table(run.scores, split),
         findings=findings
         and figures.intervals(findings, chance=0.5, xlabel="zero-shot AUROC on held-out patients"),
@@ -110,6 +111,10 @@ def learning_curves(metrics: Sequence[Mapping[str, Any]]) -> list[figures.Panel]
         ("PCMA: image to statement, and back", "pathological/loss"),
         ("CCE: correlations of patches", "correlation/loss"),
         ("CLIP: image to report, and back", "clip/loss"),
+        ("SigLIP", "siglip/loss"),
+        ("ConVIRT", "convirt/loss"),
+        ("GLoRIA: wholes and words", "gloria/loss"),
+        ("MGCA: wholes, tokens, prototypes", "mgca/loss"),
     )
     panels = []
     for title, name in losses:
@@ -133,6 +138,79 @@ def learning_curves(metrics: Sequence[Mapping[str, Any]]) -> list[figures.Panel]
         steps, values = figures.table_of(metrics, name)
         lines = [figures.Line("score", steps, values, marked=True)] if steps else []
         panels.append(figures.Panel(title, lines, chance))
+    return [panel for panel in panels if panel.lines]
+
+
+def diagnostic_curves(metrics: Sequence[Mapping[str, Any]]) -> list[figures.Panel]:
+    """What a loss hides, over steps: of training, and of validation where points are marked."""
+    train, validation = "train/", "validation/"
+    specs = (
+        (
+            "Above the floor",
+            {
+                f"{train}instance/gap": "ITA",
+                f"{train}pathological/gap": "PCMA",
+            },
+        ),
+        (
+            "Logit scales",
+            {
+                f"{train}logit_scale/instance": "ITA",
+                f"{train}logit_scale/pathological": "PCMA",
+                f"{train}logit_scale/siglip": "SigLIP",
+            },
+        ),
+        ("Alignment: distance of a pair, squared", {f"{train}embedding/alignment": "pairs"}),
+        (
+            "Uniformity: -4 is evenly spread, 0 one point",
+            {
+                f"{train}embedding/uniformity_images": "images",
+                f"{train}embedding/uniformity_reports": "reports",
+            },
+        ),
+        (
+            "Cosine of V-PORs",
+            {
+                f"{train}v_por/cosine_between_images": "between images",
+                f"{train}v_por/cosine_between_queries": "between queries",
+                f"{train}v_por/attention_overlap": "of attention maps",
+            },
+        ),
+        ("Effective rank of V-PORs", {f"{train}v_por/effective_rank": "directions"}),
+        ("Share of queries in use", {f"{train}v_por/queries_in_use": "queries"}),
+        ("Mass on the null V-POR", {f"{train}pathological/null_mass": "sentences"}),
+        (
+            "Norm of the gradient on the image encoder",
+            {
+                f"gradient/{validation}norm_instance": "ITA",
+                f"gradient/{validation}norm_pathological": "PCMA",
+                f"gradient/{validation}norm_correlation": "CCE",
+            },
+        ),
+        (
+            "Cosine of two gradients",
+            {
+                f"gradient/{validation}cosine_instance_pathological": "ITA, PCMA",
+                f"gradient/{validation}cosine_instance_correlation": "ITA, CCE",
+                f"gradient/{validation}cosine_pathological_correlation": "PCMA, CCE",
+            },
+        ),
+        (
+            "CCE: R\u00b2 over the mean matrix",
+            {
+                f"correlation/{validation}r2_over_mean": "own report",
+                f"correlation/{validation}r2_over_mean_rolled_reports": "another's report",
+            },
+        ),
+    )
+    colours = (figures.TRAINED, figures.CONTROL, figures.REFERENCE)
+    panels = []
+    for title, names in specs:
+        lines = [
+            figures.Line(words, *figures.table_of(metrics, name), colour, marked=validation in name)
+            for (name, words), colour in zip(names.items(), colours, strict=False)
+        ]
+        panels.append(figures.Panel(title, [line for line in lines if line.steps]))
     return [panel for panel in panels if panel.lines]
 
 

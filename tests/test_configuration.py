@@ -84,7 +84,24 @@ def test_overrides_take_the_type_of_the_key():
         ("phantom_demo", ["data.crop_size=113"], ["113", "16", "112"]),
         ("phantom_demo", ["objective=simclr"], ["simclr", "clip"]),
         ("phantom_demo", ["objective=siglip"], ["siglip", "model.logits=scale_and_bias"]),
-        ("phantom_demo", ["model.correlation.mask_ratio=1.0"], ["mask_ratio=1.0"]),
+        ("phantom_demo", ["objective=gloria"], ["gloria", "set model.local=projections"]),
+        (
+            "phantom_demo",
+            ["objective=mgca", "model.local=projections"],
+            ["mgca", "set model.local=prototypes"],
+        ),
+        ("phantom_demo", ["model.correlation.mask_ratio=1.1"], ["mask_ratio=1.1", "0 to 1"]),
+        ("phantom_demo", ["model.correlation.mask_ratio=0.0"], ["hides none of 49", "set all"]),
+        (
+            "phantom_demo",
+            ["model.correlation.statistic=covariance"],
+            ["statistic=covariance", "set model.correlation.form=free"],
+        ),
+        (
+            "phantom_demo",
+            ["model.correlation.target=ema_features"],
+            ["ema_features", "train.ema_decay=0.0", "set a decay"],
+        ),
     ],
 )
 def test_a_bad_config_is_one_clear_line(spec, overrides, words):

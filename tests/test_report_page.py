@@ -26,14 +26,23 @@ SCORES = {
     "correlation/test/loss": 0.1808,
     "correlation/test/loss_rolled_reports": 0.1809,
     "correlation/test/r2_over_mean": 0.3,
+    "gradient/test/norm_instance": 2.0,
+    "gradient/test/norm_correlation": 0.5,
+    "gradient/test/cosine_instance_correlation": -0.25,
 }
 
 
 def write_files(workdir, scores=SCORES):
     rows = [
-        {"step": step, "train/loss": 5 - step / 50, "train/pairs_per_second": 10.0}
+        {
+            "step": step,
+            "train/loss": 5 - step / 50,
+            "train/instance/gap": 4 - step / 50,
+            "train/pairs_per_second": 10.0,
+        }
         for step in (50, 100)
     ]
+    rows.append({"step": 100, "gradient/validation/norm_instance": 2.0})
     text = "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 150, "train/lo'
     (workdir / "metrics.jsonl").write_text(text)
     (workdir / "result.json").write_text(json.dumps(scores))
@@ -88,7 +97,7 @@ def test_shows_retrieved_reports_and_regions(page, phantom_dir):
     quoted = re.findall(r'class="quote">([^<]*)<', page)
     assert len(quoted) == 8 and set(quoted) <= sentences
     assert page.count("data:image/png") == 6 + 2 * 8
-    assert page.count("data:image/svg") == 2
+    assert page.count("data:image/svg") == 3
 
 
 def test_data_not_to_be_shared_stay_off_the_page(phantom_dir, monkeypatch, bare):
@@ -174,6 +183,28 @@ def test_v_pors_that_ignore_the_image_fail_the_control():
     }
     (control,) = report_words.controls(scores, "test")
     assert not control.passed and "nothing of the images" in control.verdict
+
+
+def test_terms_that_pull_against_each_other_are_said(page):
+    text = text_of(page)
+    assert "ITA and CCE: cosine -0.25" in text
+    assert "ITA has 80% of the sum of the norms. Some terms pull against each other." in text
+
+
+@pytest.mark.parametrize(("rolled", "said"), [(0.0512, "is alive"), (0.0501, "is dead")])
+def test_the_log_says_whether_the_conditioning_is_alive(rolled, said):
+    scores = {"correlation/test/loss": 0.05, "correlation/test/loss_rolled_reports": rolled}
+    assert said in report_words.conditioning(scores, "test")
+    assert report_words.conditioning({}, "test") is None
+
+
+def test_diagnostics_are_drawn_where_they_were_logged(bare):
+    panels = report_page.diagnostic_curves(report_page.read_run(bare).metrics)
+    assert [panel.title for panel in panels] == [
+        "Above the floor",
+        "Norm of the gradient on the image encoder",
+    ]
+    assert list(panels[0].lines[0].values) == [3, 2] and panels[1].lines[0].marked
 
 
 def test_training_time_is_that_of_the_steps(bare):

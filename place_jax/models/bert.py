@@ -58,6 +58,16 @@ class Bert(nnx.Module):
         Raises:
           ValueError: L is over max_positions.
         """
+        return self._encode(tokens, sentence_of_token, watch_first=False)[0]
+
+    def with_attention(self, tokens: Array, sentence_of_token: Array) -> tuple[Array, Array]:
+        """The same, and what the report token attends to [B, L]: last block, mean over heads."""
+        states, attention = self._encode(tokens, sentence_of_token, watch_first=True)
+        return states, attention[:, 0]
+
+    def _encode(
+        self, tokens: Array, sentence_of_token: Array, *, watch_first: bool
+    ) -> tuple[Array, Array | None]:
         length = tokens.shape[1]
         if length > self.max_positions:
             raise ValueError(
@@ -72,8 +82,7 @@ class Bert(nnx.Module):
             mask = token_mask(sentence_of_token)[:, None, :]
         x = self.word_embedding(tokens) + self.position_embedding(positions)
         x = self.embedding_norm(x + self.type_embedding(jnp.zeros((1, 1), jnp.int32)))
-        x, _ = run_blocks(self.blocks, x, self.numerics, mask=mask)
-        return x
+        return run_blocks(self.blocks, x, self.numerics, mask=mask, watch_first=watch_first)
 
 
 def token_mask(sentence_of_token: Array) -> Array:

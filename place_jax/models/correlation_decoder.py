@@ -1,5 +1,9 @@
 """CCE's decoder: from the visible patches and the report, how all patches correlate."""
 
+import enum
+
+import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 from ml_collections import FrozenConfigDict
@@ -8,8 +12,10 @@ from place_jax.models.bert import token_mask
 from place_jax.models.hiding import Hiding, put_back
 from place_jax.models.layers import (
     Numerics,
+    at_least_float32,
     layer_norm,
     linear,
+    option,
     position_grid,
     resize_positions,
     unit_norm,
@@ -17,8 +23,30 @@ from place_jax.models.layers import (
 from place_jax.models.transformer import BlockShape, run_blocks, stack_blocks
 
 
+class Condition(enum.Enum):
+    """What the decoder reads beside the patches."""
+
+    REPORT = "report"  # the token states of the report
+    NONE = "none"  # nothing: an ablation
+
+
+class Form(enum.Enum):
+    """What z z^T is, off the diagonal.
+
+    LOW_RANK_PLUS_DIAGONAL [default]: a correlation less a diagonal that is not scored, as in factor
+    analysis: rows within the unit ball, small at first. A patch that goes with no other has
+    z = 0, and the first prediction is 0, which unit rows, whose rank is below N, never reach.
+    LOW_RANK: a correlation whole: rows of unit length, a diagonal of ones.
+    FREE: a covariance: rows of any length.
+    """
+
+    LOW_RANK_PLUS_DIAGONAL = "low_rank_plus_diagonal"
+    LOW_RANK = "low_rank"
+    FREE = "free"
+
+
 class CorrelationDecoder(nnx.Module):
-    """Patch tokens attend to one another and to the report's tokens; unit rows z come out.
+    """Patch tokens attend to one another and to the report's tokens; rows z come out.
 
     [paper]: a proxy task predicts patch-level covariance conditioned on the report.
     [ours]: hidden patches, z z^T as its form, the sizes.
@@ -40,10 +68,15 @@ class CorrelationDecoder(nnx.Module):
             nnx.initializers.normal(0.02)(rngs.params(), (config.width,), numerics.param_dtype)
         )
         self.position = nnx.Param(position_grid(grid, config.width, numerics.param_dtype))
-        shape = BlockShape(config.width, config.heads, config.mlp_dim, context_width=text_width)
+        self.condition = option(Condition, "correlation.condition", config.condition)
+        self.form = option(Form, "correlation.form", config.form)
+        context_width = text_width if self.condition is Condition.REPORT else 0
+        shape = BlockShape(config.width, config.heads, config.mlp_dim, context_width=context_width)
         self.blocks = stack_blocks(config.depth, shape, numerics, rngs=rngs)
         self.norm = layer_norm(config.width, numerics, rngs=rngs)
         self.factors = linear(config.width, config.rank, numerics, rngs=rngs)
+        if self.form is not Form.LOW_RANK:
+            self.factors.kernel[...] = 0.1 * self.factors.kernel[...]
 
     def __call__(
         self,
@@ -63,16 +96,20 @@ class CorrelationDecoder(nnx.Module):
           grid: (rows, columns) of patches.
 
         Returns:
-          [B, N, r] in at least float32, rows of unit length.
+          [B, N, r] in at least float32, rows as `Form` says.
         """
         x = put_back(self.embed(visible), self.mask_token[...], hiding)
         position = resize_positions(self.position[...], grid)
         x = x + position.reshape(-1, position.shape[-1]).astype(x.dtype)
-        x, _ = run_blocks(
-            self.blocks,
-            x,
-            self.numerics,
-            context=token_states,
-            context_mask=token_mask(sentence_of_token)[:, None, :],
-        )
-        return unit_norm(self.factors(self.norm(x)))
+        report = {}
+        if self.condition is Condition.REPORT:
+            mask = token_mask(sentence_of_token)[:, None, :]
+            report = {"context": token_states, "context_mask": mask}
+        x, _ = run_blocks(self.blocks, x, self.numerics, **report)
+        factors = self.factors(self.norm(x))
+        if self.form is Form.LOW_RANK:
+            return unit_norm(factors)
+        factors = at_least_float32(factors)
+        if self.form is Form.FREE:
+            return factors
+        return factors * jax.lax.rsqrt(1 + jnp.sum(jnp.square(factors), axis=-1, keepdims=True))

@@ -11,8 +11,8 @@ from flax import nnx
 from jax import Array
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from place_jax.models.layers import at_least_float32
-from place_jax.models.place import Place
+from place_jax.models.layers import at_least_float32, unit_norm
+from place_jax.models.place import CorrelationTarget, Local, Place
 from place_jax.models.projection import LOGIT_SCALE_LIMITS, directions, standardisation
 from place_jax.outputs import Outputs
 
@@ -64,6 +64,7 @@ class Model:
         batch: Mapping[str, Array],
         *,
         key: Array | None = None,
+        target_params: Params | None = None,
     ) -> Outputs:
         """The whole forward pass. Under jit, what the caller does not use is not computed.
 
@@ -72,25 +73,36 @@ class Model:
           model_state: from `init`.
           batch: image, tokens, sentence_of_token, sentence_mask of data_pipelines.records.
           key: draws the patches hidden from the correlation pass; None leaves that pass out.
+          target_params: the moving average that makes CCE's target where that is features; None
+            takes `params`, as at evaluation, where they are the moving average.
         """
         place = self._merge(params, model_state)
         images = _encode_images(place, batch["image"])
         texts = _encode_texts(
             place, batch["tokens"], batch["sentence_of_token"], batch["sentence_mask"].shape[1]
         )
-        factors = hidden = None
+        factors = hidden = target = None
         if key is not None:
+            pixels = normalise_pixels(batch["image"])
             factors, hidden = place.correlation_factors(
-                normalise_pixels(batch["image"]),
+                pixels,
                 texts["token_states"],
                 batch["sentence_of_token"],
                 key,
+                images["patch_tokens"],
             )
+            if place.target is CorrelationTarget.EMA_FEATURES:
+                target = images["patch_tokens"]
+                if target_params is not None:
+                    target = self._merge(target_params, model_state).image(pixels)
+                target = jax.lax.stop_gradient(target)
         return Outputs(
             **images,
             **texts,
             correlation_factors=factors,
             hidden_patches=hidden,
+            target_tokens=target,
+            prototypes=_prototypes(place),
             logit_scales=place.logit_scale(),
             logit_biases=place.logit_bias(),
         )
@@ -201,24 +213,40 @@ def normalise_pixels(image: Array) -> Array:
 
 def _encode_images(place: Place, image: Array) -> dict[str, Array]:
     features = place.image_features(normalise_pixels(image))
-    return {
+    outputs = {
         "image_embedding": place.image_projection(features["image"]),
         "patch_tokens": features["patch_tokens"],
         "v_por": place.v_por_projection(features["v_por"]),
         "v_por_attention": features["v_por_attention"],
         "null_v_por": place.null_observation(),
     }
+    if place.local is not Local.NONE:
+        outputs["patch_embedding"] = place.patch_projection(features["patch_tokens"])
+        outputs["patch_attention"] = features["patch_attention"]
+    return outputs
 
 
 def _encode_texts(
     place: Place, tokens: Array, sentence_of_token: Array, num_sentences: int
 ) -> dict[str, Array]:
     features = place.text_features(tokens, sentence_of_token, num_sentences)
-    return {
+    outputs = {
         "report_embedding": place.report_projection(features["report"]),
         "t_por": place.t_por_projection(features["t_por"]),
         "token_states": features["token_states"],
     }
+    if place.local is not Local.NONE:
+        outputs["word_embedding"] = place.word_projection(features["token_states"])
+        outputs["word_attention"] = features["word_attention"]
+        # The last token of a sentence is its [SEP], which is no word.
+        next_sentence = jnp.pad(sentence_of_token[:, 1:], ((0, 0), (0, 1)))
+        outputs["word_mask"] = (sentence_of_token > 0) & (sentence_of_token == next_sentence)
+    return outputs
+
+
+def _prototypes(place: Place) -> Array | None:
+    """[K, E] unit rows: normalised when used, which is what normalising them after each step is."""
+    return unit_norm(place.prototypes[...]) if place.local is Local.PROTOTYPES else None
 
 
 def count_params(params: Params) -> int:

@@ -1,6 +1,7 @@
 """Which patches the correlation pass hides, and hiding them (after MAE, arXiv 2111.06377)."""
 
 import dataclasses
+import enum
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,22 @@ from einops import rearrange, repeat
 from jax import Array
 
 from place_jax.models.parts import in_parts
+
+
+class Layout(enum.Enum):
+    """How the hidden patches of an image lie."""
+
+    SCATTERED = "scattered"  # each as likely as any other
+    BLOCK = "block"  # those nearest to a point that is drawn: few neighbours tell of them
+    SIDE = "side"  # those of the left or of the right: of one half, what only the report tells
+
+
+class HideAt(enum.Enum):
+    """Where in the encoder patches are hidden."""
+
+    INPUT = "input"  # their pixels: nothing of them is seen
+    STEM = "stem"  # after the stem, whose windows may have seen their edges
+    BLOCKS = "blocks"  # after the last block: their neighbours have seen all; no second pass
 
 
 @jax.tree_util.register_dataclass
@@ -27,20 +44,27 @@ class Hiding:
 
 
 @in_parts
-def draw_hiding(key: Array, batch: int, patches: int, ratio: float) -> Hiding:
+def draw_hiding(
+    key: Array,
+    batch: int,
+    grid: tuple[int, int],
+    ratio: float,
+    layout: Layout = Layout.SCATTERED,
+) -> Hiding:
     """Hides exactly round(N * ratio) patches of each image, the same whatever the sharding.
 
-    Raises:
-      ValueError: nothing would remain visible.
+    Args:
+      key: of the draw.
+      batch: B.
+      grid: (rows, columns) of patches.
+      ratio: 0 to 1; at 1 nothing is seen.
+      layout: how the hidden ones lie.
     """
+    patches = grid[0] * grid[1]
     count = round(patches * ratio)
-    if not 0 <= count < patches:
-        raise ValueError(
-            f"mask_ratio={ratio} hides {count} of {patches} patches: use 0 up to "
-            f"{(patches - 1) / patches:.3f}"
-        )
-    rank = jnp.argsort(jnp.argsort(jax.random.uniform(key, (batch, patches)), axis=-1), axis=-1)
-    hidden = rank < count
+    noise = jax.random.uniform(key, (batch, patches))
+    score = noise + _preference(jax.random.fold_in(key, 1), batch, grid, layout)
+    hidden = jnp.argsort(jnp.argsort(score, axis=-1), axis=-1) < count
     # A stable sort of the flags keeps patches in reading order within each group.
     visible_first = jnp.argsort(hidden, axis=-1, stable=True)
     return Hiding(
@@ -48,6 +72,18 @@ def draw_hiding(key: Array, batch: int, patches: int, ratio: float) -> Hiding:
         visible=visible_first[:, : patches - count],
         order=jnp.argsort(visible_first, axis=-1),
     )
+
+
+def _preference(key: Array, batch: int, grid: tuple[int, int], layout: Layout) -> Array | float:
+    """[B, N], least where patches are hidden first; what it leaves open is within 1."""
+    if layout is Layout.SCATTERED:
+        return 0.0
+    rows, columns = (index.reshape(-1) for index in jnp.indices(grid, dtype=jnp.float32))
+    if layout is Layout.SIDE:
+        sign = jax.random.rademacher(key, (batch, 1), dtype=jnp.float32)
+        return sign * columns
+    centre = jax.random.uniform(key, (batch, 2, 1)) * jnp.array(grid, jnp.float32)[:, None]
+    return jnp.hypot(rows + 0.5 - centre[:, 0], columns + 0.5 - centre[:, 1])
 
 
 def hide_pixels(image: Array, hidden: Array, patch_size: int) -> Array:

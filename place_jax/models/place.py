@@ -1,5 +1,9 @@
 """PLACE: both towers, the observation extractor, the correlation decoder, the projections."""
 
+import dataclasses
+import enum
+
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -7,8 +11,15 @@ from ml_collections import FrozenConfigDict
 
 from place_jax.models.bert import Bert, sentence_means
 from place_jax.models.correlation_decoder import CorrelationDecoder
-from place_jax.models.hiding import draw_hiding
-from place_jax.models.layers import Numerics, Remat, at_least_float32, option, unit_norm
+from place_jax.models.hiding import HideAt, Layout, draw_hiding, keep_visible
+from place_jax.models.layers import (
+    Numerics,
+    Remat,
+    at_least_float32,
+    linear,
+    option,
+    unit_norm,
+)
 from place_jax.models.observation_extractor import Null, ObservationExtractor, Reads
 from place_jax.models.projection import (
     LOGIT_SCALE_INIT,
@@ -19,6 +30,23 @@ from place_jax.models.projection import (
     Projection,
 )
 from place_jax.models.vision_transformer import VisionTransformer
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+class CorrelationTarget(enum.Enum):
+    """Of what in the patches the correlations are predicted."""
+
+    PIXELS = "pixels"
+    EMA_FEATURES = "ema_features"  # the image encoder's tokens, by a moving average of it
+
+
+class Local(enum.Enum):
+    """What the model learns for objectives that compare words and patches."""
+
+    NONE = "none"
+    PROJECTIONS = "projections"  # of words and of patches: gloria
+    PROTOTYPES = "prototypes"  # and vectors in the joint space that stand for diseases: mgca
 
 
 class Place(nnx.Module):
@@ -32,6 +60,9 @@ class Place(nnx.Module):
         observation, correlation = config.observation, config.correlation
         side = image_size // image.patch_size
         self.mask_ratio = correlation.mask_ratio
+        self.hide_layout = option(Layout, "correlation.hide_layout", correlation.hide_layout)
+        self.hide_at = option(HideAt, "correlation.hide_at", correlation.hide_at)
+        self.target = option(CorrelationTarget, "correlation.target", correlation.target)
         self.patch_size = image.patch_size
         self.reads = option(Reads, "observation.reads", observation.reads)
         self.image = VisionTransformer(image, image_size, numerics, rngs=rngs)
@@ -52,6 +83,19 @@ class Place(nnx.Module):
             )
         self.report_projection = Projection(text.width, joint, numerics, rngs=rngs)
         self.t_por_projection = Projection(text.width, joint, numerics, rngs=rngs)
+        self.local = option(Local, "local", config.local)
+        if self.local is not Local.NONE:
+            wide = dataclasses.replace(
+                numerics, dtype=jnp.promote_types(numerics.dtype, jnp.float32).name
+            )
+            self.patch_projection = linear(image.width, joint, wide, rngs=rngs)
+            self.word_projection = linear(text.width, joint, wide, rngs=rngs)
+            self.patch_projection.precision = self.word_projection.precision = HIGHEST
+        if self.local is Local.PROTOTYPES:
+            drawn = nnx.initializers.normal(1.0)(
+                rngs.params(), (config.num_prototypes, joint), numerics.param_dtype
+            )
+            self.prototypes = nnx.Param(drawn)
         scales = {"instance": LOGIT_SCALE_INIT, "pathological": LOGIT_SCALE_INIT}
         biases = {}
         if config.get("logits", "scale") == "scale_and_bias":
@@ -63,12 +107,17 @@ class Place(nnx.Module):
         """Of normalised pixels [B, H, W, 1], before projection.
 
         Returns:
-          patch_tokens [B, N, D], image [B, D], v_por [B, Q, D], v_por_attention [B, Q, N].
+          patch_tokens [B, N, D], image [B, D], v_por [B, Q, D], v_por_attention [B, Q, N]; with
+          local projections patch_attention [B, N].
         """
+        features = {}
         local = self.image.local_tokens(image)
-        tokens = self.image.mix(local)
+        if self.local is Local.NONE:
+            tokens = self.image.mix(local)
+        else:
+            tokens, features["patch_attention"] = self.image.mix_watched(local)
         v_por, attention = self.observation(local if self.reads is Reads.STEM else tokens)
-        return {
+        return features | {
             "patch_tokens": tokens,
             "image": jnp.mean(at_least_float32(tokens), axis=1),
             "v_por": v_por,
@@ -85,25 +134,48 @@ class Place(nnx.Module):
         """Of tokens [B, L], before projection.
 
         Returns:
-          token_states [B, L, D], report [B, D], t_por [B, S, D].
+          token_states [B, L, D], report [B, D], t_por [B, S, D]; with local projections
+          word_attention [B, L].
         """
-        states = self.text(tokens, sentence_of_token)
-        return {
+        features = {}
+        if self.local is Local.NONE:
+            states = self.text(tokens, sentence_of_token)
+        else:
+            states, features["word_attention"] = self.text.with_attention(tokens, sentence_of_token)
+        return features | {
             "token_states": states,
             "report": states[:, 0],
             "t_por": sentence_means(states, sentence_of_token, num_sentences),
         }
 
     def correlation_factors(
-        self, image: Array, token_states: Array, sentence_of_token: Array, key: Array
+        self,
+        image: Array,
+        token_states: Array,
+        sentence_of_token: Array,
+        key: Array,
+        patch_tokens: Array | None = None,
     ) -> tuple[Array, Array]:
         """Hides patches of the normalised image [B, H, W, 1] and predicts all correlations.
 
+        Args:
+          image: [B, H, W, 1].
+          token_states: [B, L, D].
+          sentence_of_token: [B, L].
+          key: draws the patches.
+          patch_tokens: [B, N, D] of the whole image, where the caller has them: with
+            HideAt.BLOCKS the encoder is then not run again.
+
         Returns:
-          Factors [B, N, r] with unit rows, and which patches were hidden [B, N] bool.
+          Factors [B, N, r], and which patches were hidden [B, N] bool.
         """
         grid = (image.shape[1] // self.patch_size, image.shape[2] // self.patch_size)
-        hiding = draw_hiding(key, image.shape[0], grid[0] * grid[1], self.mask_ratio)
-        visible = self.image(image, hiding)
+        hiding = draw_hiding(key, image.shape[0], grid, self.mask_ratio, self.hide_layout)
+        if hiding.visible.shape[1] == 0:
+            visible = jnp.zeros((image.shape[0], 0, self.image.width), self.image.numerics.dtype)
+        elif self.hide_at is HideAt.BLOCKS and patch_tokens is not None:
+            visible = keep_visible(patch_tokens, hiding)
+        else:
+            visible = self.image(image, hiding, self.hide_at)
         factors = self.correlation(visible, hiding, token_states, sentence_of_token, grid)
         return factors, hiding.hidden

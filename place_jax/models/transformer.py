@@ -76,17 +76,26 @@ class Block(nnx.Module):
         mask: Array | None = None,
         context: Array | None = None,
         context_mask: Array | None = None,
-    ) -> tuple[Array, Array | None]:
-        """Maps [B, L, D] to [B, L, D], and hands out the cross-attention weights, if any."""
-        x = self._residual(x, self.attention_norm, lambda y: self.attention(y, y, mask)[0])
+    ) -> tuple[Array, Array]:
+        """Maps [B, L, D] to [B, L, D], and hands out attention weights [B, heads, L, M].
+
+        They are the cross-attention's, or where there is none the first token's, with L = 1.
+        """
         weights = None
+
+        def attend(y: Array) -> Array:
+            nonlocal weights
+            y, weights = self.attention(y, y, mask)
+            weights = weights[:, :, :1]
+            return y
+
+        def cross(y: Array) -> Array:
+            nonlocal weights
+            y, weights = self.cross_attention(y, context, context_mask)
+            return y
+
+        x = self._residual(x, self.attention_norm, attend)
         if self.crosses:
-
-            def cross(y: Array) -> Array:
-                nonlocal weights
-                y, weights = self.cross_attention(y, context, context_mask)
-                return y
-
             x = self._residual(x, self.cross_attention_norm, cross)
         return self._residual(x, self.mlp_norm, self.mlp), weights
 
@@ -114,6 +123,7 @@ def run_blocks(
     mask: Array | None = None,
     context: Array | None = None,
     context_mask: Array | None = None,
+    watch_first: bool = False,
 ) -> tuple[Array, Array | None]:
     """Runs stacked blocks one after another: a scan, so that compile time does not grow with depth.
 
@@ -124,15 +134,18 @@ def run_blocks(
       mask: [B, L or 1, L] bool, True where a token may look.
       context: [B, M, D_context], of blocks with cross-attention.
       context_mask: [B, L or 1, M] bool.
+      watch_first: without a context, hands out what the first token attends to.
 
     Returns:
-      [B, L, D], and the last block's cross-attention [B, L, M], mean over heads, or None.
+      [B, L, D], and the last block's attention, mean over heads: of its cross-attention
+      [B, L, M], or of the first token [B, 1, L] if watched, or None.
     """
     graphdef, state = nnx.split(blocks)
+    watched = context is not None or watch_first
 
     def block(layer, x, mask, context, context_mask):
         x, weights = nnx.merge(graphdef, layer)(x, mask, context, context_mask)
-        return x, None if weights is None else jnp.mean(weights, axis=1)
+        return x, jnp.mean(weights, axis=1) if watched else None
 
     if numerics.remat is not Remat.NONE:
         policy = {
@@ -147,10 +160,11 @@ def run_blocks(
 
     x = x.astype(numerics.dtype)
     weights = None
-    if context is not None:
+    if watched:
         # Only the last block's weights are kept: they travel in the carry, not as a stack.
         weights_dtype = jnp.promote_types(numerics.dtype, jnp.float32)
-        weights = jnp.zeros((*x.shape[:2], context.shape[1]), weights_dtype)
+        rows, columns = (1, x.shape[1]) if context is None else (x.shape[1], context.shape[1])
+        weights = jnp.zeros((x.shape[0], rows, columns), weights_dtype)
     layers = nnx.to_pure_dict(state)
     depth = len(jax.tree.leaves(layers)[0])
     carry, _ = jax.lax.scan(body, (x, weights), layers, unroll=depth <= UNROLLED_DEPTH)

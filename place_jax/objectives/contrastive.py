@@ -34,6 +34,26 @@ def at_least_float32(x: Array) -> Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
+def unit(x: Array) -> Array:
+    """Scales the last axis to unit length; zero stays zero, with a gradient of zero."""
+    square = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+
+
+def cosine(a: Array, b: Array) -> Array:
+    """Cosine over the last axis of two arrays that broadcast."""
+    return jnp.sum(unit(a) * unit(b), axis=-1)
+
+
+def check_batch(objective: str, size: int, largest: int) -> None:
+    """Raises ValueError where a batch is larger than an objective is fit for."""
+    if size > largest:
+        raise ValueError(
+            f"batch_size={size} is over {largest}, the largest that objective={objective} is fit "
+            "for: lower it, or choose another objective"
+        )
+
+
 def anchor_terms(logits: Array, positives: Array, candidate_weight: Array) -> AnchorTerms:
     """Contrasts each anchor's positives with all candidates.
 
@@ -94,6 +114,13 @@ def mean_terms(terms: AnchorTerms, anchor_weight: Array) -> AnchorTerms:
 def both_ways(one: AnchorTerms, other: AnchorTerms) -> AnchorTerms:
     """The mean of two directions."""
     return jax.tree.map(lambda a, b: (a + b) / 2, one, other)
+
+
+def symmetric_terms(logits: Array, positives: Array, present: Array) -> AnchorTerms:
+    """Both directions of a square contrast, [B, B], averaged over the rows that are present [B]."""
+    rows = anchor_terms(logits, positives, present)
+    columns = anchor_terms(logits.T, positives.T, present)
+    return both_ways(mean_terms(rows, present), mean_terms(columns, present))
 
 
 def example_mask(batch: dict) -> Array:

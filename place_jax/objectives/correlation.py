@@ -1,6 +1,7 @@
 """CCE, cross-modal correlation exploration: how an image's patches correlate, given its report.
 
-The target is ours: the correlations of the patches' pixels, taken from the image itself.
+The targets are ours: correlations or covariances of the patches' pixels, or of the features that a
+moving average of the image encoder has for them.
 """
 
 import dataclasses
@@ -16,6 +17,8 @@ from place_jax.outputs import Outputs
 # Grey levels out of 255. Rounding to 8 bits alone spreads a patch by 0.29: below one level, what
 # correlates is noise. Padding is exactly flat.
 FLAT_SPREAD = 1.0
+# Of features, whose scale is about 1.
+FLAT_FEATURES = 1e-3
 # Huber's delta. Errors of correlations are at most 2, and nearly always below 1: there the loss is
 # half the squared error, whose best predictor is the conditional mean that R^2 is about.
 HUBER_DELTA = 1.0
@@ -31,43 +34,93 @@ class CorrelationPairs:
     scored: Array
 
 
-def patch_correlations(
-    image: Array, patch_size: int, dtype: jnp.dtype = jnp.float32
+def pixel_vectors(
+    image: Array, patch_size: int, centre: str, dtype: jnp.dtype = jnp.float32
 ) -> tuple[Array, Array]:
-    """Correlates the pixels of every pair of patches of one image.
+    """One vector of pixels for each patch, row by row.
 
     Args:
       image: [B, H, W, 1] uint8, H and W multiples of `patch_size`.
-      patch_size: pixels; patches are numbered row by row.
+      patch_size: pixels.
+      centre: "patch": less the patch's own mean, so that texture is compared. "image": less the
+        mean over the image's textured patches, so that brightness is compared too, which is what
+        an opacity changes, and reports speak of.
       dtype: of the computation.
 
     Returns:
-      [B, N, N] in [-1, 1], 0 in the rows and columns of flat patches; and [B, N] bool, flat: the
-      patch's pixels spread by less than FLAT_SPREAD.
+      [B, N, patch_size^2]; and [B, N] bool, flat: the patch's pixels spread by less than
+      FLAT_SPREAD.
     """
     examples, height, width = image.shape[:3]
     rows, columns = height // patch_size, width // patch_size
     patches = image.astype(dtype).reshape(examples, rows, patch_size, columns, patch_size)
     patches = patches.transpose(0, 1, 3, 2, 4).reshape(examples, rows * columns, -1)
-    patches -= jnp.mean(patches, axis=-1, keepdims=True)
-    norm = jnp.sqrt(jnp.sum(jnp.square(patches), axis=-1, keepdims=True))
-    flat = norm < FLAT_SPREAD * patch_size
-    patches = jnp.where(flat, 0, patches / jnp.where(flat, 1, norm))
-    correlation = jnp.einsum("bnp,bmp->bnm", patches, patches, precision=contrastive.HIGHEST)
-    return correlation, flat[..., 0]
+    own = jnp.mean(patches, axis=-1, keepdims=True)
+    flat = jnp.mean(jnp.square(patches - own), axis=-1, keepdims=True) < FLAT_SPREAD**2
+    if centre == "image":
+        textured = jnp.maximum(jnp.sum(~flat, axis=1, keepdims=True), 1)
+        own = jnp.sum(jnp.where(flat, 0, own), axis=1, keepdims=True) / textured
+    return patches - own, flat[..., 0]
+
+
+def feature_vectors(tokens: Array, present: Array) -> tuple[Array, Array]:
+    """Tokens less what all images have at that patch, their mean over the batch.
+
+    Ours, because without it anatomy, the same in all, is nearly all that features have in common.
+
+    Args:
+      tokens: [B, N, D].
+      present: [B] bool, the examples that count.
+
+    Returns:
+      [B, N, D]; and [B, N] bool, flat: nothing is left but rounding.
+    """
+    tokens = contrastive.at_least_float32(tokens)
+    weight = present.astype(tokens.dtype)[:, None, None]
+    mean = jnp.sum(tokens * weight, axis=0) / jnp.maximum(jnp.sum(weight), 1)
+    vectors = tokens - mean
+    return vectors, jnp.mean(jnp.square(vectors), axis=-1) < FLAT_FEATURES**2
+
+
+def second_moments(vectors: Array, flat: Array, statistic: str) -> Array:
+    """How the patches' vectors go together, pair by pair.
+
+    Of "correlation" the cosine <x_n, x_m> / (|x_n| |x_m|); of "covariance" <x_n, x_m> over the mean
+    of |x|^2 over the image's patches, so that exposure cancels and the diagonal is 1 on average.
+
+    Args:
+      vectors: [B, N, P], centred.
+      flat: [B, N] bool.
+      statistic: "correlation" or "covariance".
+
+    Returns:
+      [B, N, N], 0 in the rows and columns of flat patches.
+    """
+    flat = flat[..., None]
+    square = jnp.where(flat, 0, jnp.sum(jnp.square(vectors), axis=-1, keepdims=True))
+    if statistic == "covariance":
+        textured = jnp.maximum(jnp.sum(~flat, axis=1, keepdims=True), 1)
+        square = jnp.sum(square, axis=1, keepdims=True) / textured
+    vectors = jnp.where(flat, 0, vectors * jax.lax.rsqrt(jnp.where(square > 0, square, 1)))
+    return jnp.einsum("bnp,bmp->bnm", vectors, vectors, precision=contrastive.HIGHEST)
 
 
 def correlation_pairs(outputs: Outputs, batch: dict, config: ConfigDict) -> CorrelationPairs:
-    """Sets the predicted correlations against the image's.
+    """Sets the predicted correlations against the image's, or against those of target_tokens.
 
-    Scored are the pairs of two different patches, neither flat, at least one of them hidden from
-    the encoder: of two patches that it saw, the target is a function of its input, and the report
-    has nothing to add.
+    Scored are pairs of two different patches, neither flat, by loss.correlation_pairs: "hidden"
+    those of which the encoder did not see one or both, "both_hidden", or "all". Of two patches that
+    it saw, the target is a function of its input, and the report has nothing to add.
     """
+    settings = config.model.correlation
+    present = contrastive.example_mask(batch)
     factors = contrastive.at_least_float32(outputs.correlation_factors)
-    target, flat = patch_correlations(
-        batch["image"], config.model.image.patch_size, dtype=factors.dtype
-    )
+    if settings.target == "pixels":
+        patch_size = config.model.image.patch_size
+        vectors, flat = pixel_vectors(batch["image"], patch_size, settings.centre, factors.dtype)
+    else:
+        vectors, flat = feature_vectors(outputs.target_tokens, present)
+    target = second_moments(vectors, flat, settings.statistic)
     if target.shape[1] != factors.shape[1]:
         raise ValueError(
             f"correlation_factors of {factors.shape[1]} patches, but an image of "
@@ -75,11 +128,14 @@ def correlation_pairs(outputs: Outputs, batch: dict, config: ConfigDict) -> Corr
             f"set model.image.patch_size={config.model.image.patch_size} to the encoder's"
         )
     predicted = jnp.einsum("bnr,bmr->bnm", factors, factors, precision=contrastive.HIGHEST)
-    hidden, textured = outputs.hidden_patches.astype(bool), ~flat
-    scored = hidden[:, :, None] | hidden[:, None, :]
-    scored &= textured[:, :, None] & textured[:, None, :]
+    scored = ~flat[:, :, None] & ~flat[:, None, :]
+    hidden = outputs.hidden_patches.astype(bool)
+    if config.loss.correlation_pairs == "hidden":
+        scored &= hidden[:, :, None] | hidden[:, None, :]
+    elif config.loss.correlation_pairs == "both_hidden":
+        scored &= hidden[:, :, None] & hidden[:, None, :]
     scored &= ~jnp.eye(target.shape[1], dtype=bool)
-    scored &= contrastive.example_mask(batch)[:, None, None]
+    scored &= present[:, None, None]
     return CorrelationPairs(target, predicted, scored)
 
 
@@ -92,12 +148,13 @@ def smooth_l1(error: Array) -> Array:
 def correlation_loss(
     outputs: Outputs, batch: dict, config: ConfigDict, step: Array | None = None
 ) -> tuple[Array, dict[str, Array]]:
-    """Smooth-L1 between z z^T and the patches' correlations, a global sum over a global count.
+    """Smooth-L1 between z z^T and its target, a global sum over a global count.
 
     Args:
-      outputs: correlation_factors [B, N, r], hidden_patches [B, N].
+      outputs: correlation_factors [B, N, r], hidden_patches [B, N], target_tokens [B, N, D].
       batch: image [B, H, W, 1] uint8, example_mask [B].
-      config: model.image.patch_size.
+      config: model.image.patch_size, model.correlation.target, .centre and .statistic,
+        loss.correlation_pairs.
       step: unused.
     """
     del step

@@ -45,11 +45,13 @@ def assemble(config: ConfigDict, mesh: Mesh, *, vocab_size: int) -> Assembly:
       vocab_size: where config.model.text.vocab_size leaves it open.
 
     Raises:
-      ValueError: a batch that does not divide over the mesh, or sizes that do not fit one another.
+      ValueError: a batch that does not divide over the mesh or is too large for the objective, or
+        sizes that do not fit one another.
     """
     check_batch_size(
         config.data.batch_size, mesh, key="data.batch_size", parts=config.train.accumulation
     )
+    objectives.check_batch_size(config.objective, config.data.batch_size)
     model = Model.from_config(
         config.model,
         image_size=config.data.crop_size,

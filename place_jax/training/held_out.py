@@ -66,12 +66,15 @@ class HeldOut:
           weights: at the end.
           initial: what training started from.
         """
+        from place_jax.report_words import conditioning
         from place_jax.transfer.evaluation import evaluate, evaluate_untrained
 
         split = next(s for s in ("test", "validation", "train") if self.data.splits.get(s))
         say(f"evaluates on the {split} split, then the same with the encoders before training")
         reading = {"mesh": self.mesh, "on_batch": self.poll}
         scores = evaluate(self.model, *weights, self.data, split, self.config, **reading)
+        if said := conditioning(scores, split):
+            say(said)
         scores |= evaluate_untrained(
             self.model, self.data, split, self.config, initial=initial, **reading
         )

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from place_jax.models.functional import Model
+from place_jax.objectives.diagnostics import watch
 from place_jax.parallel.collectives import on_mesh
 from place_jax.parallel.mesh import batch_sharding, replicated
 from place_jax.parallel.partition import param_shardings
@@ -47,10 +48,13 @@ def make_train_step(
             )
 
         def apply(params, rows, key):
-            return model.apply(params, state.model_state, rows, key=key)
+            return model.apply(
+                params, state.model_state, rows, key=key, target_params=state.ema_params
+            )
 
         def loss_of(outputs):
-            return objective(outputs, batch, config, step=state.step)
+            loss, metrics = objective(outputs, batch, config, step=state.step)
+            return loss, metrics | watch(outputs, batch, config, metrics)
 
         (loss, metrics), gradients = value_and_gradient(
             apply, loss_of, state.params, batch, key, parts=config.train.accumulation

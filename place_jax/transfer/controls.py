@@ -16,9 +16,10 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from data_pipelines.batches import PreparedData
 from place_jax import objectives
 from place_jax.models.functional import Model
-from place_jax.objectives import controls
+from place_jax.objectives import controls, diagnostics
 from place_jax.objectives.correlation import correlation_statistics, summarize_correlation
 from place_jax.transfer.features import split_batches, to_numpy
+from place_jax.transfer.gradient_balance import gradient_balance
 
 
 def evaluate_controls(
@@ -53,7 +54,8 @@ def evaluate_controls(
       `TASK/SPLIT/METRIC` for every metric that the objective logs (its own loss is
       `objective/SPLIT/loss`); with observations, `pathological/SPLIT/loss_rolled_images` and
       `.../loss_statement_frequency`; with CCE, `correlation/SPLIT/loss`, `.../r2_over_mean` and
-      the same ending in `_rolled_reports`.
+      the same ending in `_rolled_reports`; of the first batch `gradient/SPLIT/norm_TERM` and
+      `.../cosine_TERM_TERM`.
     """
     frozen = FrozenConfigDict(config)
     means: list[dict[str, np.ndarray]] = []
@@ -64,6 +66,9 @@ def evaluate_controls(
     for number, batch in enumerate(stream):
         measured = _measure(model, frozen, params, model_state, batch, np.int32(number))
         metrics, statistics = to_numpy(measured)
+        if number == 0:
+            key = jax.random.key(config.seed)
+            pulls = gradient_balance(model, frozen, params, model_state, batch, key)
         if not means or to_numpy(batch["example_mask"]).all():
             means.append(metrics)
         for kind, values in statistics.items():
@@ -75,6 +80,8 @@ def evaluate_controls(
         for name in (means[0] if means else ())
         if not name.startswith(("correlation/", "logit_scale/"))
     }
+    if means:
+        out |= {_with_split(name, split): float(x) for name, x in to_numpy(pulls).items()}
     for kind, total in sums.items():
         for name, value in summarize_correlation(total).items():
             out[_with_split(name, split) + kind] = value
@@ -112,6 +119,7 @@ def _measure(model: Model, config: FrozenConfigDict, params, model_state, batch,
         params, model_state, batch, key=key if trains_correlation(config) else None
     )
     _, metrics = objectives.get(config.objective)(outputs, batch, config)
+    metrics |= diagnostics.watch(outputs, batch, config, metrics)
     statistics = {}
     if trains_observations(config):
         metrics |= controls.pathological_controls(outputs, batch, config)

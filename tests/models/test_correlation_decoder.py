@@ -7,7 +7,14 @@ import pytest
 from flax import nnx
 
 from place_jax.models.functional import Model, normalise_pixels
-from place_jax.models.hiding import draw_hiding, hide_pixels, keep_visible, put_back
+from place_jax.models.hiding import (
+    HideAt,
+    Layout,
+    draw_hiding,
+    hide_pixels,
+    keep_visible,
+    put_back,
+)
 
 KEY = jax.random.key(3)
 
@@ -70,18 +77,18 @@ def test_the_report_influences_the_prediction_and_its_padding_does_not(tiny_mode
 
 
 def test_a_draw_hides_the_same_number_everywhere_and_differs_between_images():
-    hiding = draw_hiding(KEY, batch=50, patches=49, ratio=0.5)
+    hiding = draw_hiding(KEY, batch=50, grid=(7, 7), ratio=0.5)
     hidden = np.asarray(hiding.hidden)
     np.testing.assert_array_equal(hidden.sum(1), 24)
     assert len(np.unique(hidden, axis=0)) == 50
     assert 0.3 < hidden.mean(0).min() and hidden.mean(0).max() < 0.7
     # The first examples do not depend on how many follow.
-    fewer = draw_hiding(KEY, batch=5, patches=49, ratio=0.5).hidden
+    fewer = draw_hiding(KEY, batch=5, grid=(7, 7), ratio=0.5).hidden
     np.testing.assert_array_equal(fewer, hidden[:5])
 
 
 def test_visible_tokens_are_put_back_in_their_places():
-    hiding = draw_hiding(KEY, batch=4, patches=9, ratio=0.4)
+    hiding = draw_hiding(KEY, batch=4, grid=(3, 3), ratio=0.4)
     tokens = jnp.arange(4 * 9 * 2, dtype=jnp.float32).reshape(4, 9, 2)
     restored = put_back(keep_visible(tokens, hiding), jnp.full(2, -1.0), hiding)
     np.testing.assert_array_equal(restored, np.where(hiding.hidden[..., None], -1, tokens))
@@ -96,6 +103,117 @@ def test_hidden_pixels_become_zero():
     )
 
 
-def test_hiding_everything_is_refused():
-    with pytest.raises(ValueError, match="mask_ratio=1.0 hides 16 of 16 patches"):
-        draw_hiding(KEY, batch=1, patches=16, ratio=1.0)
+def test_a_block_hangs_together_and_a_side_is_a_half():
+    def hidden(layout):
+        draw = draw_hiding(KEY, batch=40, grid=(6, 8), ratio=0.5, layout=layout)
+        np.testing.assert_array_equal(draw.hidden.sum((1,)), 24)
+        return np.asarray(draw.hidden).reshape(40, 6, 8)
+
+    def borders(layout):
+        """Neighbours of which one is hidden and the other is not, as a share of all neighbours."""
+        return np.mean(np.diff(hidden(layout), axis=1)), np.mean(np.diff(hidden(layout), axis=2))
+
+    assert max(borders(Layout.BLOCK)) < 0.25 < 0.4 < min(borders(Layout.SCATTERED))
+    left = hidden(Layout.SIDE)[:, :, :4].mean((1, 2))
+    assert set(left) == {0.0, 1.0} and 0.2 < left.mean() < 0.8
+
+
+def test_what_is_hidden_later_is_seen_by_more(tiny_config, pairs):
+    """Hidden after the blocks, a patch's neighbours have seen it, and the whole image's tokens do;
+    hidden after the stem, it is seen by none but through the stem's windows."""
+    found = {}
+    for hide_at in ("input", "stem", "blocks"):
+        model = Model.from_config(
+            tiny_config(correlation__hide_at=hide_at), image_size=32, vocab_size=50
+        )
+        params, state = model.init(KEY)
+        place = nnx.merge(model.graphdef, params, state)
+        image = normalise_pixels(pairs["image"])
+        hiding = draw_hiding(KEY, batch=8, grid=(4, 4), ratio=0.5)
+        found[hide_at] = np.asarray(place.image(image, hiding, HideAt(hide_at)))
+        if hide_at == "blocks":
+            whole = place.image(image)
+            np.testing.assert_allclose(found["blocks"], keep_visible(whole, hiding), atol=1e-6)
+            states = jnp.zeros((8, 20, 16))
+            args = (image, states, pairs["sentence_of_token"], KEY)
+            for tokens in (None, whole):
+                factors, _ = place.correlation_factors(*args, tokens)
+                found.setdefault("factors", factors)
+                np.testing.assert_allclose(found["factors"], factors, atol=1e-5)
+    assert np.abs(found["input"] - found["stem"]).max() > 1e-3
+    assert np.abs(found["stem"] - found["blocks"]).max() > 1e-3
+
+
+def test_with_everything_hidden_only_the_report_tells(tiny_config, pairs):
+    model = Model.from_config(
+        tiny_config(correlation__mask_ratio=1.0), image_size=32, vocab_size=50
+    )
+    params, state = jax.jit(model.init)(KEY)
+    states = np.random.default_rng(0).standard_normal((8, 20, 16)).astype(np.float32)
+    numbers = pairs["sentence_of_token"]
+    predict = jax.jit(model.predict_correlation)
+    factors, hidden = predict(params, state, pairs["image"], states, numbers, key=KEY)
+    assert hidden.all()
+    other, _ = predict(params, state, 255 - pairs["image"], states, numbers, key=KEY)
+    np.testing.assert_array_equal(factors, other)
+    rolled, _ = predict(params, state, pairs["image"], np.roll(states, 1, 0), numbers, key=KEY)
+    assert np.abs(rolled - factors).max() > 1e-3
+
+
+def test_an_unconditioned_decoder_reads_no_report(tiny_config, pairs):
+    model = Model.from_config(
+        tiny_config(correlation__condition="none"), image_size=32, vocab_size=50
+    )
+    params, state = jax.jit(model.init)(KEY)
+    states = np.random.default_rng(0).standard_normal((8, 20, 16)).astype(np.float32)
+    predict = jax.jit(model.predict_correlation)
+    args = params, state, pairs["image"]
+    factors, _ = predict(*args, states, pairs["sentence_of_token"], key=KEY)
+    again, _ = predict(*args, 3 * states + 1, pairs["sentence_of_token"], key=KEY)
+    np.testing.assert_array_equal(factors, again)
+    assert "cross_attention" not in params["correlation"]["blocks"]
+
+
+@pytest.mark.parametrize("form", ["low_rank", "low_rank_plus_diagonal", "free"])
+def test_rows_are_unit_within_the_ball_or_free(tiny_config, pairs, form):
+    config = tiny_config(correlation__form=form)
+    model = Model.from_config(config, image_size=32, vocab_size=50)
+    params, state = jax.jit(model.init)(KEY)
+    kernel = 50 * params["correlation"]["factors"]["kernel"]
+    loud = params | {
+        "correlation": params["correlation"]
+        | {"factors": {"kernel": kernel} | {"bias": params["correlation"]["factors"]["bias"]}}
+    }
+    states = np.zeros((8, 20, 16), np.float32)
+    predict = jax.jit(model.predict_correlation)
+    first, later = (
+        np.linalg.norm(
+            predict(p, state, pairs["image"], states, pairs["sentence_of_token"], key=KEY)[0],
+            axis=-1,
+        )
+        for p in (params, loud)
+    )
+    if form == "low_rank":
+        np.testing.assert_allclose(first, 1, atol=1e-5)
+    else:
+        assert first.max() < 0.6
+    assert later.max() > 2 if form == "free" else 0.9 < later.max() <= 1 + 1e-5
+
+
+def test_features_of_the_moving_average_are_a_target_without_gradient(tiny_config, pairs):
+    config = tiny_config(correlation__target="ema_features")
+    model = Model.from_config(config, image_size=32, vocab_size=50)
+    params, state = jax.jit(model.init)(KEY)
+    average = jax.tree.map(lambda p: 0.9 * p, params)
+    apply = jax.jit(model.apply)
+    outputs = apply(params, state, pairs, key=KEY, target_params=average)
+    tokens = apply(average, state, pairs).patch_tokens
+    np.testing.assert_allclose(outputs.target_tokens, tokens, atol=1e-5)
+    own = apply(params, state, pairs, key=KEY)
+    np.testing.assert_allclose(own.target_tokens, own.patch_tokens, atol=1e-5)
+
+    def total(params):
+        return jnp.sum(model.apply(params, state, pairs, key=KEY).target_tokens)
+
+    gradient = jax.jit(jax.grad(total))(params)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient))

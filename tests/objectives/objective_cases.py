@@ -61,6 +61,7 @@ def outputs(
     queries=3,
     width=4,
     patches=9,
+    words=8,
     scale=5.0,
     seed=0,
     dtype=np.float64,
@@ -75,12 +76,23 @@ def outputs(
         "v_por_attention": attention / attention.sum(-1, keepdims=True),
         "t_por": unit(rng, examples, max_sentences, width),
         "correlation_factors": unit(rng, examples, patches, 5),
+        "target_tokens": rng.normal(size=(examples, patches, 6)),
+        "patch_embedding": rng.normal(size=(examples, patches, width)),
+        "patch_attention": rng.random((examples, patches)) + 0.01,
+        "word_embedding": rng.normal(size=(examples, words, width)),
+        "word_attention": rng.random((examples, words)) + 0.01,
+        "prototypes": unit(rng, 5, width),
     }
     if null:
         fields["null_v_por"] = unit(rng, width)
+    # Ragged: from all of a row's tokens but the first, down to none in the last report.
+    lengths = np.maximum(words - 1 - 2 * np.arange(examples), 0)
+    lengths[-1] = 0
+    positions = np.arange(words)
     return Outputs(
         **{name: value.astype(dtype) for name, value in fields.items()},
         hidden_patches=rng.random((examples, patches)) < 0.5,
+        word_mask=(positions > 0) & (positions <= lengths[:, None]),
         logit_scales={
             "instance": np.asarray(scale, dtype),
             "pathological": np.asarray(scale, dtype),
@@ -97,6 +109,12 @@ FLOATS = (
     "v_por_attention",
     "t_por",
     "correlation_factors",
+    "target_tokens",
+    "patch_embedding",
+    "patch_attention",
+    "word_embedding",
+    "word_attention",
+    "prototypes",
 )
 
 
@@ -121,7 +139,7 @@ def take(tree_outputs, tree_batch, rows):
     fields = {
         field.name: getattr(tree_outputs, field.name)[rows]
         for field in dataclasses.fields(tree_outputs)
-        if field.name not in ("logit_scales", "logit_biases", "null_v_por")
+        if field.name not in ("logit_scales", "logit_biases", "null_v_por", "prototypes")
         and getattr(tree_outputs, field.name) is not None
     }
     return (

@@ -79,19 +79,53 @@ def patch_correlation(image, patch_size):
     return correlation, flat
 
 
-def correlation(factors, image, hidden, example_mask, patch_size):
-    """(loss, [(n, m, target, predicted)]) over the scored pairs."""
-    pairs = []
+def patch_vectors(image, patch_size, centre):
+    """One image [H, W] -> pixels [N, P], less the mean of the patch or of the image, flat [N]."""
+    patches = [
+        np.float64(image[y : y + patch_size, x : x + patch_size]).ravel()
+        for y in range(0, image.shape[0], patch_size)
+        for x in range(0, image.shape[1], patch_size)
+    ]
+    flat = np.array([patch.std() < 1.0 for patch in patches])
+    kept = [patch for patch, is_flat in zip(patches, flat, strict=True) if not is_flat]
+    if centre == "image":
+        return [patch - np.mean(kept) for patch in patches], flat
+    return [patch - patch.mean() for patch in patches], flat
+
+
+def patch_moments(vectors, flat, statistic):
+    """Vectors [N, P] of one image -> [N, N] by pairs."""
+    energy = [vector @ vector for vector, is_flat in zip(vectors, flat, strict=True) if not is_flat]
+    moments = np.zeros((len(vectors), len(vectors)))
+    for n, one in enumerate(vectors):
+        for m, other in enumerate(vectors):
+            if flat[n] or flat[m]:
+                continue
+            if statistic == "covariance":
+                moments[n, m] = one @ other / np.mean(energy)
+            else:
+                moments[n, m] = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+    return moments
+
+
+def correlation(factors, targets, hidden, example_mask, *, pairs="hidden"):
+    """(loss, [(n, m, target, predicted)]) over the scored pairs.
+
+    `targets` has for each example its matrix [N, N] and its flat patches [N].
+    """
+    scored = []
     for i in np.flatnonzero(example_mask):
-        target, flat = patch_correlation(image[i, :, :, 0], patch_size)
+        target, flat = targets[i]
         for n in range(len(flat)):
             for m in range(len(flat)):
-                if n != m and not flat[n] and not flat[m] and (hidden[i, n] or hidden[i, m]):
+                unseen = int(hidden[i, n]) + int(hidden[i, m])
+                enough = unseen >= {"hidden": 1, "both_hidden": 2, "all": 0}[pairs]
+                if enough and not flat[n] and not flat[m] and n != m:
                     predicted = float(np.dot(np.float64(factors[i, n]), np.float64(factors[i, m])))
-                    pairs.append((n, m, target[n, m], predicted))
-    errors = [abs(predicted - target) for _, _, target, predicted in pairs]
+                    scored.append((n, m, target[n, m], predicted))
+    errors = [abs(predicted - target) for _, _, target, predicted in scored]
     losses = [error**2 / 2 if error < 1 else error - 0.5 for error in errors]
-    return (sum(losses) / len(losses) if losses else 0.0), pairs
+    return (sum(losses) / len(losses) if losses else 0.0), scored
 
 
 def numeric_gradient(function, values, step=1e-6):

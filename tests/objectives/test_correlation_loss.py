@@ -1,4 +1,4 @@
-"""CCE against NumPy's correlation coefficients, in value and gradient."""
+"""CCE against NumPy's correlation coefficients, in value and gradient, under every switch."""
 
 import dataclasses
 
@@ -11,34 +11,77 @@ import reference_objectives as reference
 from place_jax.objectives import correlation
 
 
-def differentiate(outputs, batch):
+def config_of(target="pixels", centre="patch", statistic="correlation", pairs="hidden"):
+    config = cases.config(correlation_pairs=pairs)
+    config.model.correlation.update(target=target, centre=centre, statistic=statistic)
+    return config
+
+
+def differentiate(outputs, batch, config=None):
+    config = config or config_of()
     arrays, join = cases.split(outputs)
     with jax.enable_x64(True):
         (loss, metrics), gradients = jax.jit(
             jax.value_and_grad(
-                lambda a: correlation.correlation_loss(join(a), batch, cases.config()), has_aux=True
+                lambda a: correlation.correlation_loss(join(a), batch, config), has_aux=True
             )
         )(arrays)
     return float(loss), metrics, np.asarray(gradients["correlation_factors"])
 
 
+def pixel_targets(image):
+    return [reference.patch_correlation(one[..., 0], cases.PATCH) for one in image]
+
+
+def targets_of(outputs, batch, target, centre, statistic):
+    """The matrices of each example and its flat patches, from the formula."""
+    if target == "pixels":
+        found = [reference.patch_vectors(x[..., 0], cases.PATCH, centre) for x in batch["image"]]
+    else:
+        kept = batch["example_mask"]
+        mean = outputs.target_tokens[kept].sum(0) / max(kept.sum(), 1)
+        found = [(x, np.zeros(len(x), bool)) for x in outputs.target_tokens - mean]
+    return [(reference.patch_moments(x, flat, statistic), flat) for x, flat in found]
+
+
 @pytest.mark.parametrize("masked", [(), (0,), (0, 1, 2)])
-def test_value_and_gradient_equal_the_formula(masked):
+@pytest.mark.parametrize(
+    ("target", "centre", "statistic", "pairs"),
+    [
+        ("pixels", "patch", "correlation", "hidden"),
+        ("pixels", "image", "correlation", "both_hidden"),
+        ("pixels", "image", "covariance", "all"),
+        ("ema_features", "patch", "correlation", "both_hidden"),
+        ("ema_features", "patch", "covariance", "hidden"),
+    ],
+)
+def test_value_and_gradient_equal_the_formula(masked, target, centre, statistic, pairs):
     batch, outputs = cases.batch((1, 1, 1), masked=masked), cases.outputs(3)
+    if statistic == "covariance":
+        # Free rows, so that some errors lie beyond the bend of the loss.
+        rows = 2 * outputs.correlation_factors
+        outputs = dataclasses.replace(outputs, correlation_factors=rows)
+    targets = targets_of(outputs, batch, target, centre, statistic)
 
     def formula(factors):
         return reference.correlation(
-            factors, batch["image"], outputs.hidden_patches, batch["example_mask"], cases.PATCH
+            factors,
+            targets,
+            outputs.hidden_patches,
+            batch["example_mask"],
+            pairs=pairs,
         )
 
-    loss, metrics, found = differentiate(outputs, batch)
-    expected, pairs = formula(outputs.correlation_factors)
+    loss, metrics, found = differentiate(
+        outputs, batch, config_of(target, centre, statistic, pairs)
+    )
+    expected, scored = formula(outputs.correlation_factors)
     np.testing.assert_allclose(loss, expected, rtol=1e-10)
     gradient = reference.numeric_gradient(lambda z: formula(z)[0], outputs.correlation_factors)
     np.testing.assert_allclose(found, gradient, atol=1e-8)
-    if pairs:
-        _, _, target, predicted = np.array(pairs).T
-        r2 = 1 - np.sum((predicted - target) ** 2) / np.sum(target**2)
+    if scored:
+        _, _, wanted, predicted = np.array(scored).T
+        r2 = 1 - np.sum((predicted - wanted) ** 2) / np.sum(wanted**2)
         np.testing.assert_allclose(metrics["correlation/r2_over_zero"], r2, rtol=1e-10)
 
 
@@ -46,12 +89,17 @@ def test_patches_are_numbered_row_by_row_and_flat_ones_correlate_with_nothing():
     image = np.random.default_rng(3).integers(0, 256, (2, 8, 12, 1)).astype(np.uint8)
     image[0, 4:, 8:] = 30  # the last patch of the first image
     image[1, :4, 4:8] = np.indices((4, 4)).sum(0)[..., None] % 2 + 30  # spreads by half a level
-    with jax.enable_x64(True):
-        found, flat = correlation.patch_correlations(image, 4, dtype=np.float64)
+    found, flat = correlations(image)
     assert np.argwhere(flat).tolist() == [[0, 5], [1, 1]]
     for i in range(2):
         expected, _ = reference.patch_correlation(image[i, :, :, 0], 4)
         np.testing.assert_allclose(found[i], expected, atol=1e-12)
+
+
+def correlations(image, statistic="correlation", centre="patch"):
+    with jax.enable_x64(True):
+        vectors, flat = correlation.pixel_vectors(image, 4, centre, np.float64)
+        return np.asarray(correlation.second_moments(vectors, flat, statistic)), flat
 
 
 def test_correlations_do_not_see_exposure():
@@ -59,8 +107,28 @@ def test_correlations_do_not_see_exposure():
     image = rng.integers(20, 100, (1, 8, 8, 1)).astype(np.uint8)
     brighter = image.copy()
     brighter[:, :4] = brighter[:, :4] * 2 + 7
-    found, _ = correlation.patch_correlations(image, 4)
-    np.testing.assert_allclose(correlation.patch_correlations(brighter, 4)[0], found, atol=1e-6)
+    np.testing.assert_allclose(correlations(brighter)[0], correlations(image)[0], atol=1e-12)
+    # A covariance sees which patches vary more than others, and not the exposure of all.
+    other, same = (correlations(x, "covariance")[0] for x in (brighter, image * 2 + 7))
+    assert np.abs(other - correlations(image, "covariance")[0]).max() > 0.1
+    np.testing.assert_allclose(same, correlations(image, "covariance")[0], atol=1e-12)
+
+
+def test_brightness_is_seen_where_the_image_is_the_centre():
+    image = np.random.default_rng(0).integers(20, 60, (1, 8, 8, 1)).astype(np.uint8)
+    opaque = image.copy()
+    opaque[:, :4, :4] += 120
+    patch, _ = correlations(opaque)
+    np.testing.assert_allclose(patch, correlations(image)[0], atol=1e-12)
+    whole, _ = correlations(opaque, centre="image")
+    assert whole[0, 0, 1:].max() < -0.8 < 0.8 < whole[0, 1:, 1:].min()
+
+
+def test_features_of_one_image_alone_have_nothing_of_their_own():
+    """Less the mean over the batch nothing is left: flat, and not scored."""
+    batch, outputs = cases.batch((1,)), cases.outputs(1)
+    loss, _, gradient = differentiate(outputs, batch, config_of("ema_features"))
+    assert loss == 0 and not np.any(gradient)
 
 
 def test_a_pair_that_the_encoder_saw_is_not_scored():
@@ -95,10 +163,9 @@ def test_statistics_over_two_batches_give_loss_and_r2_of_the_whole():
     )
     loss, pairs = reference.correlation(
         outputs.correlation_factors,
-        batch["image"],
+        pixel_targets(batch["image"]),
         outputs.hidden_patches,
         batch["example_mask"],
-        cases.PATCH,
     )
     means = {
         where: np.mean([target for n, m, target, _ in pairs if (n, m) == where])

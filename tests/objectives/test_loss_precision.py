@@ -6,15 +6,30 @@ import numpy as np
 import objective_cases as cases
 import pytest
 
-from place_jax.objectives import controls, correlation, get
+from place_jax.objectives import controls, correlation, diagnostics, get
 
 BATCH = cases.batch((2, 4, 3, 1, 2))
 OBJECTIVES = {
-    "place": get("place"),
-    "clip": get("clip"),
+    name: get(name) for name in ("place", "clip", "siglip", "convirt", "gloria", "mgca")
+} | {
+    "features": lambda o, b, c: correlation.correlation_loss(o, b, of_features(c)),
     "controls": lambda *a: (None, controls.pathological_controls(*a)),
+    "watch": lambda o, b, c: (None, {"sum": watched(o, b, c)}),
     "statistics": lambda *a: (None, correlation.correlation_statistics(*a)),
 }
+
+
+def watched(outputs, batch, config):
+    """The sum of what is logged beside PLACE; forward alone has products, gradients are stopped."""
+    names = ("instance/loss", "instance/floor")
+    metrics = dict.fromkeys(names, jnp.float32(0))
+    return sum(diagnostics.watch(outputs, batch, config, metrics).values())
+
+
+def of_features(config):
+    """CCE of features' covariances."""
+    config.model.correlation.update(target="ema_features", statistic="covariance")
+    return config
 
 
 def products(jaxpr):

@@ -29,7 +29,7 @@ SWITCHES = {
 }
 CASES = [("place", mesh) for mesh in MESHES]
 CASES += [(name, "data 2 x fsdp 4") for name in SWITCHES if name != "place"]
-CASES += [(name, "data 2 x fsdp 4") for name in ("clip", "siglip", "convirt")]
+CASES += [(name, "data 2 x fsdp 4") for name in ("clip", "siglip", "convirt", "gloria", "mgca")]
 
 
 def value_and_gradient(name, contrast, mesh=None):

@@ -139,7 +139,7 @@ def test_the_correlation_pass_draws_anew_at_every_step(tiny_run):
     assert float(first["correlation/loss"]) != float(second["correlation/loss"])
 
 
-@pytest.mark.parametrize("objective", ["clip", "siglip", "convirt"])
+@pytest.mark.parametrize("objective", ["clip", "siglip", "convirt", "gloria", "mgca"])
 def test_every_baseline_makes_a_step(step_config, objective):
     """Traced only, which takes no time: shapes and names are what can go wrong here."""
     from data_pipelines.records import batch_fields
@@ -149,7 +149,9 @@ def test_every_baseline_makes_a_step(step_config, objective):
     from place_jax.training.step import make_state, make_train_step
 
     logits = "scale_and_bias" if objective == "siglip" else "scale"
-    config = step_config({"objective": objective, "model.logits": logits})
+    local = {"gloria": "projections", "mgca": "prototypes"}.get(objective, "none")
+    needs = {"model.logits": logits, "model.local": local}
+    config = step_config({"objective": objective} | needs)
     model = Model.from_config(config.model, image_size=32, vocab_size=50)
     tx = make_optimizer(config)
     state = jax.eval_shape(lambda: make_state(model, tx, config, jax.random.key(0)))
