@@ -55,11 +55,23 @@ ROWS = {
     "lambda_c 0": ["loss.lambda_c=0.0"],
     "mask ratio 0.25": ["model.correlation.mask_ratio=0.25"],
     "mask ratio 0.75": ["model.correlation.mask_ratio=0.75"],
+    "hidden in a block": ["model.correlation.hide_layout=block"],
+    "hidden at the stem": ["model.correlation.hide_at=stem"],
+    "CCE without reports": ["model.correlation.condition=none"],
+    "centred over the image": ["model.correlation.centre=image"],
+    "covariance": [
+        "model.correlation.statistic=covariance",
+        "model.correlation.form=free",
+    ],
+    "unit rows": ["model.correlation.form=low_rank"],
+    "target of EMA features": ["model.correlation.target=ema_features", "train.ema_decay=0.99"],
     # the whole
     "not calibrated": ["train.calibrate=False"],
     "clip": ["objective=clip"],
     "convirt": ["objective=convirt"],
     "siglip": ["objective=siglip", "model.logits=scale_and_bias"],
+    "gloria": ["objective=gloria", "model.local=projections"],
+    "mgca": ["objective=mgca", "model.local=prototypes"],
 }
 COLUMNS = {
     "zero_shot/test/macro_auroc": "zero-shot macro AUROC",
