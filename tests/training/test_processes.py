@@ -84,12 +84,14 @@ def leaves(tree) -> dict[str, np.ndarray]:
     return {path_string(path): np.asarray(leaf) for path, leaf in found}
 
 
+@pytest.mark.slow
 def test_gradients_of_two_hosts_are_those_of_one_device(two_hosts, step_config):
     run = conftest.TinyRun(step_config(), devices=1)
     expected = leaves(run.gradient(run.step(run.init(), run.batch(0))[0]))
     assert_same_gradients(arrays(two_hosts, "gradient"), expected)
 
 
+@pytest.mark.slow
 def test_both_hosts_score_a_split_that_does_not_divide_as_one_does(two_hosts, phantom_dir):
     from place_jax.transfer import evaluation
 
@@ -107,6 +109,7 @@ def test_both_hosts_score_a_split_that_does_not_divide_as_one_does(two_hosts, ph
             assert scores[name] == pytest.approx(value, rel=1e-4, abs=1e-5, nan_ok=True), name
 
 
+@pytest.mark.slow
 def test_one_is_told_to_stop_and_both_do_after_the_same_step(two_hosts):
     first, second = (found(two_hosts, "train", process) for process in range(2))
     at = first["taken"][-1][0]
@@ -120,6 +123,7 @@ def test_one_is_told_to_stop_and_both_do_after_the_same_step(two_hosts):
     assert checkpoints.latest_step(two_hosts / "run") == at
 
 
+@pytest.mark.slow
 def test_process_0_alone_writes(two_hosts):
     lines = (two_hosts / "run" / "metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines]
@@ -127,6 +131,7 @@ def test_process_0_alone_writes(two_hosts):
     assert len(list((two_hosts / "run").glob("events.out.tfevents.*"))) == 1
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_and_ends_as_if_it_had_always_been_one(
     two_hosts, phantom_dir, tmp_path, monkeypatch
 ):
