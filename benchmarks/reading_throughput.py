@@ -6,8 +6,8 @@ writes benchmarks/results/reading_throughput.json. ENVIRONMENT is another one, w
 opencv-python-headless: torch is no dependency of this project. Both sides read the same prepared
 PhantomCXR, pad images to 256 pixels and crop 224 at random, 64 a batch, shuffled. On one side
 `training_batches` with its texts, labels and fingerprints; on the other a DataLoader of images
-alone, a PNG file each, with two workers that decode by cv2. Epoch by epoch they take turns, each in
-a process that lives through all; the claims are 1.5 times the images a second, and memory that
+alone, a PNG file each, with two workers that decode by cv2. They take turns, each in a process that
+lives through all; the claims are 1.5 times the images a second, and memory that
 stays the same.
 """
 
@@ -24,6 +24,7 @@ import time
 
 RESULT = pathlib.Path(__file__).parent / "results" / "reading_throughput.json"
 SIZE, CROP, BATCH, WORKERS = 256, 224, 64, 2
+_READ_AHEAD = 8  # batches; more than either side makes before it is asked
 
 
 def prepare_images(folder: pathlib.Path, patients: int) -> None:
@@ -52,32 +53,34 @@ def resident_mib() -> float:
     return total / 1024
 
 
-def _serve(epoch) -> None:
-    """Runs an epoch for every line on stdin, and answers images, seconds and memory."""
+def _serve(batches, steps: int) -> None:
+    """For every line on stdin takes so many batches, and answers images, seconds and memory.
+
+    Args:
+      batches: gives an endless iterator of arrays.
+      steps: batches that count; those before them were made while the other side had its turn.
+    """
     for _ in sys.stdin:
+        turn = batches()
+        for _ in range(_READ_AHEAD):
+            next(turn)
         start = time.perf_counter()
-        images = epoch()
+        images = sum(len(next(turn)) for _ in range(steps))
         seconds = time.perf_counter() - start
         print(json.dumps([images, seconds, resident_mib()]), flush=True)
 
 
-def serve_place(folder: pathlib.Path) -> None:
+def serve_place(folder: pathlib.Path, steps: int) -> None:
     from data_pipelines.batches import open_data, training_batches
 
     data = open_data(folder / "data")
     batches = training_batches(
         data, batch_size=BATCH, crop_size=CROP, max_tokens=128, max_sentences=16, seed=0
     )
-    steps = data.splits["train"] // BATCH
-    next(batches)
-
-    def epoch() -> int:
-        return sum(len(next(batches)["image"]) for _ in range(steps))
-
-    _serve(epoch)
+    _serve(lambda: (batch["image"] for batch in batches), steps)
 
 
-def serve_torch(folder: pathlib.Path) -> None:
+def serve_torch(folder: pathlib.Path, steps: int) -> None:
     import cv2
     import numpy as np
     import torch
@@ -97,38 +100,35 @@ def serve_torch(folder: pathlib.Path) -> None:
             y, x = torch.randint(SIZE - CROP + 1, (2,)).tolist()
             return torch.from_numpy(square[y : y + CROP, x : x + CROP, None].copy())
 
+    images = Images()
+    drawn = (steps + _READ_AHEAD + 2 * WORKERS) * BATCH
     loader = torch.utils.data.DataLoader(
-        Images(),
+        images,
         batch_size=BATCH,
-        shuffle=True,
+        sampler=torch.utils.data.RandomSampler(images, replacement=True, num_samples=drawn),
         num_workers=WORKERS,
         persistent_workers=True,
         drop_last=True,
         worker_init_fn=lambda _: cv2.setNumThreads(1),
     )
-    next(iter(loader))
-
-    def epoch() -> int:
-        return sum(len(batch) for batch in loader)
-
-    _serve(epoch)
+    _serve(lambda: iter(loader), steps)
 
 
 class _Side:
-    """A process that runs an epoch when asked."""
+    """A process that takes its turn when asked."""
 
-    def __init__(self, python: str, name: str, folder: pathlib.Path):
+    def __init__(self, python: str, name: str, folder: pathlib.Path, steps: int):
         self.name, self.rates, self.memory = name, [], []
         self._process = subprocess.Popen(
-            [python, __file__, "--serve", name, str(folder)],
+            [python, __file__, "--serve", name, str(folder), str(steps)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
 
-    def epoch(self) -> None:
-        self._process.stdin.write("epoch\n")
+    def turn(self) -> None:
+        self._process.stdin.write("turn\n")
         self._process.stdin.flush()
         images, seconds, memory = json.loads(self._process.stdout.readline())
         self.rates.append(images / seconds)
@@ -140,8 +140,8 @@ class _Side:
         self._process.wait()
         return {
             "images_per_second": round(statistics.median(self.rates), 1),
-            "of_each_epoch": [round(rate, 1) for rate in self.rates],
-            "memory_mib_after_each_epoch": [round(memory) for memory in self.memory],
+            "of_each_turn": [round(rate, 1) for rate in self.rates],
+            "memory_mib_after_each_turn": [round(memory) for memory in self.memory],
         }
 
 
@@ -149,28 +149,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch-python", help="an interpreter that has torch, numpy and cv2")
     parser.add_argument("--patients", type=int, default=3000)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=5, help="of each side; the median counts")
+    parser.add_argument("--steps", type=int, default=120, help="batches of a turn")
+    parser.add_argument("--folder", type=pathlib.Path, help="one that an earlier run kept")
     parser.add_argument("--out", type=pathlib.Path, default=RESULT)
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        side, folder = arguments.serve
-        {"place": serve_place, "torch": serve_torch}[side](pathlib.Path(folder))
+        side, folder, steps = arguments.serve
+        {"place": serve_place, "torch": serve_torch}[side](pathlib.Path(folder), int(steps))
         return
     probe = [arguments.torch_python or sys.executable, "-c", "import torch, cv2, numpy"]
     if subprocess.run(probe, capture_output=True).returncode:
         print("skipped: --torch-python names no interpreter that has torch, cv2 and numpy")
         return
     with tempfile.TemporaryDirectory() as scratch:
-        folder = pathlib.Path(scratch)
-        prepare_images(folder, arguments.patients)
+        folder = arguments.folder or pathlib.Path(scratch)
+        if not (folder / "data").exists():
+            prepare_images(folder, arguments.patients)
         place, torch = (
-            _Side(python, name, folder)
+            _Side(python, name, folder, arguments.steps)
             for python, name in ((sys.executable, "place"), (probe[0], "torch"))
         )
-        for epoch in range(arguments.epochs):
-            for side in (place, torch) if epoch % 2 else (torch, place):
-                side.epoch()
+        for turn in range(arguments.turns):
+            for side in (place, torch) if turn % 2 else (torch, place):
+                side.turn()
         sides = {side.name: side.close() for side in (place, torch)}
     ratio = sides["place"]["images_per_second"] / sides["torch"]["images_per_second"]
     result = {
@@ -179,6 +182,7 @@ def main() -> None:
         "crop": CROP,
         "batch": BATCH,
         "torch_workers": WORKERS,
+        "batches_of_a_turn": arguments.steps,
         "cpu_count": os.cpu_count(),
         "load_average_at_the_end": [round(load, 1) for load in os.getloadavg()],
         "machine": platform.machine(),
