@@ -13,9 +13,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-import conftest  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
+import tiny_step  # noqa: E402
 from tiny_run import tiny_config  # noqa: E402
 
 from place_jax.parallel import processes  # noqa: E402
@@ -33,7 +33,7 @@ STOP_AT = 4  # the batch before which process 1 is told to stop
 
 def own_rows(number: int) -> dict[str, np.ndarray]:
     """This host's rows of a drawn batch."""
-    rows = conftest.draw_rows(number)
+    rows = tiny_step.draw_rows(number)
     share = 16 // jax.process_count()
     first = jax.process_index() * share
     return {name: value[first : first + share] for name, value in rows.items()}
@@ -56,26 +56,26 @@ def write_json(out: pathlib.Path, name: str, value) -> None:
     (out / f"{name}_{jax.process_index()}.json").write_text(json.dumps(value))
 
 
-def first_state(run: conftest.TinyRun):
+def first_state(run: tiny_step.TinyRun):
     """TinyRun.init, without what one host alone may do."""
     return init_state(run.model, run.tx, run.config, jax.random.key(0), run.mesh)
 
 
 def step(out: pathlib.Path, data: str) -> None:
     """The gradients of a first step, on a mesh that is spread both ways."""
-    config = conftest.make_config()
-    run = conftest.TinyRun(config, devices=jax.device_count(), mesh_sizes=conftest.TWO_WAYS)
-    state, _ = run.step(first_state(run), conftest.to_devices(own_rows(0), run.mesh))
+    config = tiny_step.make_config()
+    run = tiny_step.TinyRun(config, devices=jax.device_count(), mesh_sizes=tiny_step.TWO_WAYS)
+    state, _ = run.step(first_state(run), tiny_step.to_devices(own_rows(0), run.mesh))
     write_arrays(out, "gradient", whole(run.gradient(state)))
 
 
 def twenty_steps(out: pathlib.Path, data: str) -> None:
     """The parameters after twenty steps, in float64."""
     with jax.enable_x64(True):
-        run = conftest.TinyRun(conftest.make_config(conftest.DOUBLE), devices=jax.device_count())
+        run = tiny_step.TinyRun(tiny_step.make_config(tiny_step.DOUBLE), devices=jax.device_count())
         state = first_state(run)
         for number in range(20):
-            state, _ = run.step(state, conftest.to_devices(own_rows(number), run.mesh))
+            state, _ = run.step(state, tiny_step.to_devices(own_rows(number), run.mesh))
         write_arrays(out, "params", whole(state.params))
 
 
@@ -83,9 +83,9 @@ def evaluate(out: pathlib.Path, data: str) -> None:
     """Scores of a split that does not divide over the hosts."""
     from place_jax.transfer import evaluation
 
-    config = conftest.tiny_evaluation(data)
+    config = tiny_step.tiny_evaluation(data)
     mesh = make_mesh(config.mesh)
-    model, params, state, opened = conftest.spread_model(config, mesh)
+    model, params, state, opened = tiny_step.spread_model(config, mesh)
     scores = evaluation.evaluate(
         model, params, state, opened, "validation", config, mesh=mesh, bootstrap=0
     )
@@ -112,7 +112,7 @@ def train(out: pathlib.Path, data: str) -> None:
     Feed.next = next_batch
     said = "came to its end"
     try:
-        loop.train_and_evaluate(conftest.short_run(tiny_config(data)), out / "run", devices=8)
+        loop.train_and_evaluate(tiny_step.short_run(tiny_config(data)), out / "run", devices=8)
     except Stopped as stopped:
         said = str(stopped)
     write_json(out, "train", {"said": said, "taken": taken})

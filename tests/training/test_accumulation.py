@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import VOCABULARY, draw_rows
+from tiny_step import VOCABULARY, draw_rows
 
 from configs.base import get_config
 from place_jax import objectives

@@ -7,10 +7,10 @@ import socket
 import subprocess
 import sys
 
-import conftest
 import jax
 import numpy as np
 import pytest
+import tiny_step
 from one_of_several import STOP_AT
 from tiny_run import tiny_config
 
@@ -20,7 +20,7 @@ from place_jax.training import checkpoints, loop
 from place_jax.training.bad_steps import BadSteps
 from place_jax.training.held_out import HeldOut
 
-SCRIPT = pathlib.Path(conftest.__file__).with_name("one_of_several.py")
+SCRIPT = pathlib.Path(tiny_step.__file__).with_name("one_of_several.py")
 
 
 def run_together(tasks: str, out: pathlib.Path, data: pathlib.Path, *, hosts: int) -> None:
@@ -86,7 +86,7 @@ def leaves(tree) -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 def test_gradients_of_two_hosts_are_those_of_one_device(two_hosts, step_config):
-    run = conftest.TinyRun(step_config(), devices=1)
+    run = tiny_step.TinyRun(step_config(), devices=1)
     expected = leaves(run.gradient(run.step(run.init(), run.batch(0))[0]))
     assert_same_gradients(arrays(two_hosts, "gradient"), expected)
 
@@ -95,9 +95,9 @@ def test_gradients_of_two_hosts_are_those_of_one_device(two_hosts, step_config):
 def test_both_hosts_score_a_split_that_does_not_divide_as_one_does(two_hosts, phantom_dir):
     from place_jax.transfer import evaluation
 
-    config = conftest.tiny_evaluation(phantom_dir)
+    config = tiny_step.tiny_evaluation(phantom_dir)
     mesh = make_mesh(config.mesh)
-    model, params, state, data = conftest.spread_model(config, mesh)
+    model, params, state, data = tiny_step.spread_model(config, mesh)
     alone = evaluation.evaluate(
         model, params, state, data, "validation", config, mesh=mesh, bootstrap=0
     )
@@ -144,7 +144,7 @@ def test_one_process_goes_on_and_ends_as_if_it_had_always_been_one(
     monkeypatch.setattr(BadSteps, "remember", note)
     monkeypatch.setattr(HeldOut, "validate", lambda *args: {})
     monkeypatch.setattr(HeldOut, "test", lambda *args: {})
-    config = conftest.short_run(tiny_config(phantom_dir))
+    config = tiny_step.short_run(tiny_config(phantom_dir))
     loop.train_and_evaluate(config, tmp_path / "alone")
     alone = dict(taken)
     parts = [dict(found(two_hosts, "train", process)["taken"]) for process in range(2)]
@@ -165,7 +165,7 @@ def test_twenty_steps_in_float64_on_two_hosts_are_those_of_one_device(
 ):
     run_together("twenty_steps", tmp_path, phantom_dir, hosts=2)
     with jax.enable_x64(True):
-        run = conftest.TinyRun(step_config(conftest.DOUBLE), devices=1)
+        run = tiny_step.TinyRun(step_config(tiny_step.DOUBLE), devices=1)
         state = run.init()
         for number in range(20):
             state, _ = run.step(state, run.batch(number))
@@ -179,7 +179,7 @@ def test_twenty_steps_in_float64_on_two_hosts_are_those_of_one_device(
 @pytest.mark.slow
 def test_four_hosts(tmp_path, phantom_dir, step_config):
     run_together("step,evaluate,train", tmp_path, phantom_dir, hosts=4)
-    run = conftest.TinyRun(step_config(), devices=1)
+    run = tiny_step.TinyRun(step_config(), devices=1)
     expected = leaves(run.gradient(run.step(run.init(), run.batch(0))[0]))
     assert_same_gradients(arrays(tmp_path, "gradient"), expected)
     assert len({json.dumps(found(tmp_path, "scores", p), sort_keys=True) for p in range(4)}) == 1
