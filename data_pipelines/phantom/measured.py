@@ -11,5 +11,13 @@ MEASURED: dict[str, dict[str, float | str]] = {
         "bag_of_words_recall_at_1": 0.1289,
         "nearest_neighbour_recall_at_1": 0.0195,
         "text_alone_auroc": 0.5652,
-    }
+    },
+    "default": {
+        "version": "3.1.0",
+        "linear_probe_16x16_auroc": 0.7566,
+        "nearest_neighbour_16x16_auroc": 0.5755,
+        "bag_of_words_recall_at_1": 0.0508,
+        "nearest_neighbour_recall_at_1": 0.0039,
+        "text_alone_auroc": 0.5311,
+    },
 }
