@@ -11,6 +11,8 @@ from ml_collections import FrozenConfigDict
 from place_jax import objectives
 from place_jax.models.functional import Model
 
+_PLACE_TERMS = ("instance", "pathological", "correlation")
+
 
 @functools.partial(jax.jit, static_argnames=("model", "config"))
 def gradient_balance(
@@ -42,7 +44,8 @@ def gradient_balance(
         return weighed_terms(metrics, config)
 
     terms, pull_back = jax.vjp(terms_of, params["image"])
-    names = list(terms)
+    # A tree's keys come back sorted: PLACE's terms are named in the order of its formula.
+    names = [name for name in _PLACE_TERMS if name in terms] or list(terms)
     one_hot = jnp.eye(len(names), dtype=terms[names[0]].dtype)
     gradients = jax.lax.map(
         lambda chosen: pull_back(chosen)[0], dict(zip(names, one_hot, strict=True))
@@ -68,10 +71,9 @@ def weighed_terms(metrics: dict[str, Array], config: FrozenConfigDict) -> dict[s
     """
     weights = {"pathological": config.loss.lambda_p, "correlation": config.loss.lambda_c}
     if config.objective == "place":
-        tasks = ("instance", "pathological", "correlation")
         return {
             task: weights.get(task, 1.0) * metrics[f"{task}/loss"]
-            for task in tasks
+            for task in _PLACE_TERMS
             if f"{task}/loss" in metrics
         }
     if config.objective in ("gloria", "mgca"):
