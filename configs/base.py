@@ -29,6 +29,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.joint_dim = 128
     config.model.dtype = "float32"  # of the towers' products: float32 | bfloat16 | float64
     config.model.param_dtype = "float32"
+    # What kernels' gradients are summed in, over rows and devices: compute | param, their dtypes.
+    config.model.gradient_sum = "compute"
     config.model.remat = "none"  # none | dots | full
     config.model.logits = "scale"  # scale | scale_and_bias: what siglip learns besides
     config.model.local = "none"  # none | projections: what gloria needs | prototypes: mgca
@@ -141,6 +143,9 @@ def get_config(arg: str = "") -> ConfigDict:
     # Parts that the batch goes through the model in, one after another; the loss is the whole's.
     config.train.accumulation = 1
     config.train.hang_seconds = 1800.0  # a step this long dumps its stacks and ends; 0: never
+    config.train.compilation_cache = ""  # a folder that compiled steps are kept in between runs
+    config.train.profile_from = 10  # the first step of a profiler trace into WORKDIR/profile
+    config.train.profile_steps = 0  # how many it has; 0: none is made
     config.train.ema_decay = 0.0  # 0: no moving average of the parameters is kept
     config.train.calibrate = True  # centre and scale both projections on the first batch
 

@@ -21,6 +21,7 @@ _CHOICES = {
     "model.dtype": ("float32", "bfloat16", "float64"),
     "model.param_dtype": ("float32", "float64"),
     "loss.contrast": ("auto", "gathered", "chunked"),
+    "model.gradient_sum": ("compute", "param"),
     "model.remat": ("none", "dots", "full"),
     "model.logits": ("scale", "scale_and_bias"),
     "model.local": ("none", "projections", "prototypes"),

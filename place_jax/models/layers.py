@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from place_jax.models.wide_gradient import WideGradientLinear
+
 # Of Hugging Face's BERT and ViT, whose weights must give the same numbers here.
 LAYER_NORM_EPSILON = 1e-12
 
@@ -19,6 +21,13 @@ class Remat(enum.Enum):
     NONE = "none"  # everything is saved
     DOTS = "dots"  # the linear maps' results are saved, attention and pointwise work is redone
     FULL = "full"  # only the block's input is saved
+
+
+class GradientSum(enum.Enum):
+    """In what a kernel's gradient is summed over rows, and over devices."""
+
+    COMPUTE = "compute"  # the dtype of the products: half the bytes between devices in bfloat16
+    PARAM = "param"  # the parameters' dtype
 
 
 Option = TypeVar("Option", bound=enum.Enum)
@@ -38,11 +47,14 @@ def option(options: type[Option], key: str, value: str) -> Option:
 
 @dataclasses.dataclass(frozen=True)
 class Numerics:
-    """Of the towers' products (`dtype`), of the parameters, and what the backward pass keeps."""
+    """Of the towers' products (`dtype`), of the parameters, what the backward pass keeps, and in
+    what kernels' gradients are summed.
+    """
 
     dtype: str = "float32"
     param_dtype: str = "float32"
     remat: Remat = Remat.NONE
+    gradients: GradientSum = GradientSum.COMPUTE
 
     def __post_init__(self):
         for name in ("dtype", "param_dtype"):
@@ -59,7 +71,8 @@ def linear(
     inputs: int, outputs: int, numerics: Numerics, *, rngs: nnx.Rngs, gain: float = 1.0
 ) -> nnx.Linear:
     """A linear map with a kernel [inputs, outputs] of variance gain^2 / inputs and a zero bias."""
-    return nnx.Linear(
+    wide = numerics.gradients is GradientSum.PARAM and numerics.dtype != numerics.param_dtype
+    return (WideGradientLinear if wide else nnx.Linear)(
         inputs,
         outputs,
         dtype=numerics.dtype,

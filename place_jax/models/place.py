@@ -13,6 +13,7 @@ from place_jax.models.bert import Bert, sentence_means
 from place_jax.models.correlation_decoder import CorrelationDecoder
 from place_jax.models.hiding import HideAt, Layout, draw_hiding, keep_visible
 from place_jax.models.layers import (
+    GradientSum,
     Numerics,
     Remat,
     at_least_float32,
@@ -55,7 +56,12 @@ class Place(nnx.Module):
     def __init__(
         self, config: FrozenConfigDict, image_size: int, vocab_size: int, *, rngs: nnx.Rngs
     ):
-        numerics = Numerics(config.dtype, config.param_dtype, option(Remat, "remat", config.remat))
+        numerics = Numerics(
+            config.dtype,
+            config.param_dtype,
+            option(Remat, "remat", config.remat),
+            option(GradientSum, "gradient_sum", config.get("gradient_sum", "compute")),
+        )
         image, text = config.image, config.text
         observation, correlation = config.observation, config.correlation
         side = image_size // image.patch_size

@@ -177,13 +177,14 @@ def columns_at_once(
       columns: in the whole batch.
       dtype: of the scores.
       config: the whole config.
-      depth: numbers behind each score, such as the queries that it is reduced over.
+      depth: numbers behind each score, such as the queries that it is reduced over; these are
+        held to the budget however the scores are taken.
 
     Returns:
       All of them where they fit the budget, or else as many as do, 1 at least.
     """
     contrast = Contrast(config.loss.contrast)
-    if contrast is Contrast.GATHERED:
+    if contrast is Contrast.GATHERED and not depth:
         return columns
     fits = config.loss.memory_bytes // bytes_at_once(rows, 1, dtype, depth=depth)
     if contrast is Contrast.CHUNKED:

@@ -30,8 +30,9 @@ FOLDER = "checkpoints"
 # What a run may change when it goes on: nothing that a trained array or the data order hangs on.
 MAY_CHANGE = (
     "data.dir", "train.steps", "train.log_every", "train.eval_every", "train.checkpoint_every",
-    "train.keep_checkpoints", "train.max_bad_steps", "train.hang_seconds", "evaluation.",
-    "mesh.", "model.remat", "train.accumulation", "loss.contrast", "loss.memory_bytes",
+    "train.keep_checkpoints", "train.max_bad_steps", "train.hang_seconds", "train.profile_",
+    "train.compilation_cache", "train.accumulation", "evaluation.", "mesh.", "model.remat",
+    "loss.contrast", "loss.memory_bytes",
     "model.image.weights", "model.text.weights",
 )  # fmt: skip
 

@@ -15,9 +15,12 @@ from jax import lax
 from jax.interpreters import partial_eval
 from ml_collections import ConfigDict
 
+from data_pipelines.records import batch_fields
 from place_jax import objectives
 from place_jax.models.functional import Model
+from place_jax.parallel.hardware import peak_flops_of
 from place_jax.training.accumulation import value_and_gradient
+from place_jax.training.feed import FIELDS
 
 # A float32 product at the highest precision is six bfloat16 passes on a TPU's matrix unit.
 _HIGHEST_PASSES = 6
@@ -80,6 +83,21 @@ def model_flops(config: ConfigDict, vocab_size: int, batch: dict[str, Any]) -> F
         )
 
     return count_of(both, *jax.eval_shape(model.init, jax.random.key(0)), dict(batch))
+
+
+def flops_per_pair(config: ConfigDict, vocab_size: int) -> float:
+    """Operations of one training pair, for MFU; 0 where the devices' peak is not known."""
+    if peak_flops_of(jax.devices()[0].device_kind) is None:
+        return 0.0
+    fields = batch_fields(
+        config.data.batch_size,
+        config.data.crop_size,
+        config.data.max_tokens,
+        config.data.max_sentences,
+    )
+    batch = {name: jax.ShapeDtypeStruct(*fields[name]) for name in FIELDS}
+    vocab_size = config.model.text.vocab_size or vocab_size
+    return model_flops(config, vocab_size, batch).total / config.data.batch_size
 
 
 def _count(jaxpr) -> Flops:

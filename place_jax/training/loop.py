@@ -18,6 +18,7 @@ from place_jax.training import checkpoints, preflight
 from place_jax.training.assembly import assemble
 from place_jax.training.bad_steps import BadSteps
 from place_jax.training.feed import Feed
+from place_jax.training.flops import flops_per_pair
 from place_jax.training.full_disk import explain_full_disk
 from place_jax.training.held_out import (
     HeldOut,
@@ -27,6 +28,7 @@ from place_jax.training.held_out import (
 )
 from place_jax.training.metric_writers import TRAIN, MetricWriter
 from place_jax.training.preemption import Preemption, Stopped, StopRequested
+from place_jax.training.profiling import Profile, keep_compilations
 from place_jax.training.progress import Progress, say
 from place_jax.training.resuming import resume
 from place_jax.training.starting import first_state
@@ -89,6 +91,7 @@ def train_and_evaluate(
         )
     if devices is not None or jax.process_count() > 1:
         preflight.check(config, workdir, data, devices=devices)
+    keep_compilations(config.train.compilation_cache)
     mesh = make_mesh(config.mesh)
     run = assemble(config, mesh, vocab_size=data.tokenizer.size)
     model, tx, abstract = run.model, run.tx, run.abstract
@@ -145,11 +148,17 @@ def train_and_evaluate(
             preemption.poll()
 
         held_out = HeldOut(model, data, config, mesh, poll=poll)
-        progress = Progress(start_step, config.train.steps, config.data.batch_size)
+        progress = Progress(
+            start_step,
+            config.train.steps,
+            config.data.batch_size,
+            flops_per_pair=flops_per_pair(config, data.tokenizer.size),
+        )
 
         def save(state: TrainState) -> None:
-            writer.flush()
-            checkpointer.save(state, checkpoints.describe(config, data, step=int(state.step)))
+            with progress.timed("checkpoint"):
+                writer.flush()
+                checkpointer.save(state, checkpoints.describe(config, data, step=int(state.step)))
 
         try:
             if start_step < config.train.steps:
@@ -210,7 +219,8 @@ class _Run:
         """
         settings = self.config.train
         bad_steps = BadSteps(int(state.bad_steps), settings.max_bad_steps)
-        with self.progress.paused(), self.watchdog.paused():
+        profile = Profile(self.writer.workdir, settings)
+        with self.progress.paused("compile"), self.watchdog.paused():
             step = self._compile(step, state, feed)
         self.preemption.poll()  # a stop that was asked for while it compiled: there is nothing new
         while at < settings.steps:
@@ -218,6 +228,7 @@ class _Run:
                 with self.progress.paused():
                     self._validate(at, state)
             self.watchdog.alive(f"step {at + 1}")
+            profile.at(at)
             batch, index = feed.next()
             state, metrics = step(state, batch)
             at += 1
@@ -231,6 +242,7 @@ class _Run:
                 raise StopRequested
             if at < settings.steps:
                 feed.load_ahead()
+        profile.at(at)
         return state
 
     def _compile(self, step: Step, state: TrainState, feed: Feed) -> Step:

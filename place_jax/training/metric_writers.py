@@ -25,6 +25,7 @@ class MetricWriter:
 
     def __init__(self, workdir: str | os.PathLike, *, start_step: int, enabled: bool = True):
         self._enabled = enabled
+        self.workdir = as_path(workdir)
         if not enabled:
             return
         from data_pipelines.image_stream import import_tensorflow
@@ -32,7 +33,7 @@ class MetricWriter:
         import_tensorflow()
         from clu import metric_writers
 
-        self._path = as_path(workdir) / "metrics.jsonl"
+        self._path = self.workdir / "metrics.jsonl"
         kept = _kept(self._path, start_step)
         if kept is not None:
             write_whole(self._path, kept)

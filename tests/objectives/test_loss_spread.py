@@ -89,3 +89,4 @@ def test_the_budget_decides_between_gathered_and_chunked():
     assert pairs.columns_at_once(64, 1000, np.float32, config, depth=9) == 250
     config.loss.contrast = "gathered"
     assert pairs.columns_at_once(64, 10**9, np.float32, config) == 10**9
+    assert pairs.columns_at_once(64, 1000, np.float32, config, depth=9) == 250
