@@ -10,7 +10,6 @@ from data_pipelines.batches import evaluation_batches, open_data, read_records
 from data_pipelines.image import decode_png
 from data_pipelines.records import BadInput
 from place_jax import Predictor
-from place_jax.training import checkpoints
 from place_jax.transfer.features import extract_features
 
 
@@ -188,11 +187,3 @@ def test_needs_neither_tensorflow_nor_what_scores_and_draws(phantom_dir):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "(1, 1) set()"
-
-
-def test_a_key_that_came_after_a_checkpoint_has_its_neutral_value(phantom_dir):
-    saved = tiny_run.tiny_config(phantom_dir)
-    with saved.unlocked():
-        del saved.model.observation["competition"]
-    found = checkpoints._with_new_keys(saved)
-    assert found.model.observation.competition == "none" and found.model.joint_dim == 16

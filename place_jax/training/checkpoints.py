@@ -321,7 +321,6 @@ def load_for_inference(
     checkpoint = find(path)
     metadata = read_metadata(checkpoint)
     config = configuration.from_json(configuration.to_json(ConfigDict(metadata["config"])))
-    config = _with_new_keys(config)
     wanted = "ema_params" if config.train.ema_decay > 0 else "params"
     with _alone(), _damage_is_said(checkpoint):
         tree = ocp.checkpointables_metadata(checkpoint).metadata["state"]
@@ -336,16 +335,6 @@ def load_for_inference(
     with _alone(partial=True), _damage_is_said(checkpoint):
         loaded = ocp.load_checkpointables(checkpoint, {"state": state})["state"]
     return loaded[wanted], loaded.get("model_state") or {}, config, metadata
-
-
-def _with_new_keys(config: ConfigDict) -> ConfigDict:
-    """A config with the neutral value of every key that came after the checkpoint was written."""
-    from place_jax.configs import base
-
-    filled = base.get_config()
-    with filled.unlocked():
-        filled.update(config)
-    return filled
 
 
 def describe(config: ConfigDict, data, *, step: int) -> dict[str, Any]:
