@@ -209,7 +209,8 @@ def labelled_batches(
     positions = np.asarray(positions)
     steps, rows = -(-len(positions) // batch_size), batch_size // num_hosts
     slack = np.uint64(data.image_size - crop_size + 1)
-    texts = _texts(data, split, max_tokens=4, max_sentences=1)  # of which nothing is read
+    # Of which nothing is read.
+    texts = _texts(data, split, Sections.BOTH.value, max_tokens=4, max_sentences=1)
 
     def make(step: int) -> tuple[dict, np.ndarray]:
         epoch, within = divmod(step, steps)

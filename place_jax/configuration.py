@@ -272,8 +272,8 @@ def to_json(config: ConfigDict) -> str:
 def from_json(text: str) -> ConfigDict:
     """The inverse of to_json.
 
-    A key that an earlier version did not have takes its neutral value, with which the code does as
-    it did then; a checkpoint of any earlier version thus opens.
+    A key that an earlier version did not have takes its value of configs/base.py, so that a
+    checkpoint of that version opens.
     """
     from place_jax.configs import base
 

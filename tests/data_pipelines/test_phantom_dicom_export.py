@@ -61,7 +61,7 @@ def test_an_exported_folder_is_read_as_anyones_own_pairs(tmp_path):
     keys = folder.keys()
     assert [key.split for key in keys] == [key.split for key in SOURCE.keys()]
     ours, theirs = SOURCE.load(SOURCE.keys()[1]), folder.load(keys[1])
-    assert np.abs(theirs.pixels.astype(int) - ours.pixels).max() <= 1
+    assert np.abs(np.asarray(theirs.pixels).astype(int) - ours.pixels).max() <= 1
     assert theirs.findings == ours.findings and theirs.impression == ours.impression
 
 

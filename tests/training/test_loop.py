@@ -233,14 +233,16 @@ def counting(counts, function):
 
 
 def test_too_many_steps_that_are_not_finite_end_the_run(config, tmp_path, monkeypatch):
-    def spoilt(outputs, batch, config, step):
-        loss, metrics = objectives.get("clip")(outputs, batch, config)
+    clip = objectives.get("clip")
+
+    def spoilt(outputs, batch, config, step=0):
+        loss, metrics = clip(outputs, batch, config)
         return jax.numpy.where(step >= 2, jax.numpy.nan, loss), metrics
 
     taken = []
     take = Feed.next
     monkeypatch.setattr(Feed, "next", lambda self: taken.append(take(self)) or taken[-1])
-    monkeypatch.setattr(loop.objectives, "get", lambda name, get=objectives.get: spoilt)
+    monkeypatch.setattr(objectives, "get", lambda name: spoilt)
     few = config.copy_and_resolve_references()
     few.train.max_bad_steps = 2
     with pytest.raises(NotFinite) as caught:
