@@ -15,16 +15,8 @@ import numpy as np
 from data_pipelines.records import Label
 from data_pipelines.sources.five_by_200 import COMPETITION_CLASSES
 from data_pipelines.sources.protocols import MGCA_COMPAT, STRICT, check_protocol
+from data_pipelines.sources.uncertainty import UNCERTAIN_AS
 
-# What an uncertain mention counts as in training (Irvin et al., arXiv 1901.07031, the best policy
-# for each class on validation); MGCA's code has the same.
-UNCERTAIN_AS = {
-    "Atelectasis": Label.POSITIVE,
-    "Cardiomegaly": Label.NEGATIVE,
-    "Consolidation": Label.NEGATIVE,
-    "Edema": Label.POSITIVE,
-    "Pleural Effusion": Label.POSITIVE,
-}
 # Labelled by a program that leaves blank what a report does not mention: all read that as absent.
 _BLANK_IS_NEGATIVE = ("chexpert", "mimic_cxr")
 _CLASSES = {"chexpert": COMPETITION_CLASSES}
