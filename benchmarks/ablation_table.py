@@ -1,9 +1,30 @@
-"""Rows of configs, each run under several seeds, to one table that grows as they finish."""
+"""Rows of configs, each run under several seeds, to one table that grows as they finish.
 
+The table's .json is the memory: a row and seed that it holds is not trained again, whichever
+machine or session trained it, and says with which code and data it was.
+"""
+
+import fcntl
 import json
+import os
 import pathlib
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
+
+# Memory in huge pages: a step on a CPU takes about a fifth less. Read when a process starts.
+FASTER = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+# What a run may differ in and still have the same scores at its end.
+_WITHOUT_EFFECT = {
+    "data.dir",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.log_every",
+    "train.keep_checkpoints",
+    "train.compilation_cache",
+    "train.hang_seconds",
+}
+_ABOUT = ("overrides", "code", "data")  # of a run, beside its scores
 
 
 def run_rows(
@@ -15,6 +36,7 @@ def run_rows(
     table: pathlib.Path,
     columns: Mapping[str, str],
     order: Sequence[str],
+    finished: Sequence[str] = (),
 ) -> str:
     """Trains what is not trained yet, seed by seed, and writes the table after every run.
 
@@ -22,10 +44,12 @@ def run_rows(
       rows: name -> overrides of configs/phantom_demo.py.
       seeds: all rows of the first come first, so that a run that is cut short compares all rows.
       data: a prepared folder.
-      out: where the runs go; finished ones are read.
-      table: path of the results without its ending: rows of earlier calls in .json are kept.
+      out: where the runs go; one that was stopped goes on from its last checkpoint.
+      table: path of the results without its ending. Rows and seeds in .json are kept where their
+        overrides are those of `rows`.
       columns: metric -> heading.
       order: of the rows in the table.
+      finished: workdirs of other finished runs: one of the same config on the same data is read.
 
     Returns:
       The table, in Markdown.
@@ -34,44 +58,114 @@ def run_rows(
     store = table.with_suffix(".json")
     for seed in seeds:
         for name, overrides in rows.items():
-            found = run(name, overrides, seed, data, out)
-            kept = json.loads(store.read_text()) if store.exists() else {}
-            kept.setdefault(name, {})[str(seed)] = {
-                key: value
-                for key, value in found.items()
-                if key.removesuffix("_ci_low").removesuffix("_ci_high") in columns
-            }
-            kept = {row: dict(sorted(kept[row].items())) for row in order if row in kept}
-            store.write_text(json.dumps(kept, indent=1) + "\n")
-            table.with_suffix(".md").write_text(markdown(kept, columns))
+            held = _read(store).get(name, {}).get(str(seed))
+            if held and held.get("overrides", list(overrides)) == list(overrides):
+                print(f"{name}, seed {seed}: in {store.name}, not trained again", flush=True)
+                continue
+            found = run(name, overrides, seed, data, out, finished)
+            _add(store, name, seed, found, columns, order)
+            table.with_suffix(".md").write_text(markdown(_read(store), columns))
+    table.with_suffix(".md").write_text(markdown(_read(store), columns))
     return table.with_suffix(".md").read_text()
 
 
-def run(name: str, overrides: Sequence[str], seed: int, data: str, out: pathlib.Path) -> dict:
-    """Trains one row, or reads what an earlier call trained, and returns its test scores."""
+def run(
+    name: str,
+    overrides: Sequence[str],
+    seed: int,
+    data: str,
+    out: pathlib.Path,
+    finished: Sequence[str] = (),
+) -> dict:
+    """Trains one row, or reads a finished run of it.
+
+    Returns:
+      Its test scores; `overrides`; `code`, the version and commit that trained it; `data`, the
+      version of the data and the hash of its manifest.
+    """
+    from data_pipelines.batches import open_data
     from place_jax import configuration
+    from place_jax.training import checkpoints
     from place_jax.training.loop import train_and_evaluate
 
-    slug = "".join(c if c.isalnum() or c in ".-" else "_" for c in name)
-    workdir = out / f"{slug}_seed{seed}"
-    result = workdir / "result.json"
-    if not (result.exists() and (workdir / "report.html").exists()):
-        settings = [f"data.dir={data}", f"seed={seed}", *overrides]
-        train_and_evaluate(configuration.load_config("phantom_demo", settings), workdir)
-    return json.loads(result.read_text())
+    settings = [f"data.dir={data}", f"seed={seed}", *overrides]
+    config = configuration.load_config("phantom_demo", settings)
+    config.train.eval_every = config.train.steps  # scores at the end alone
+    config.train.compilation_cache = str((out / "compilations").absolute())
+    opened = open_data(data)
+    for workdir in map(pathlib.Path, finished):
+        if _is_run_of(workdir, config, opened.manifest_hash):
+            print(f"{name}, seed {seed}: read from {workdir}", flush=True)
+            break
+    else:
+        slug = "".join(c if c.isalnum() or c in ".-" else "_" for c in name)
+        workdir = out / f"{slug}_seed{seed}"
+        train_and_evaluate(config, workdir)
+    metadata = checkpoints.read_metadata(checkpoints.find(workdir))
+    return json.loads((workdir / "result.json").read_text()) | {
+        "overrides": list(overrides),
+        "code": metadata["code_revision"],
+        "data": f"{opened.manifest['version']}, manifest {metadata['manifest_hash']}",
+    }
+
+
+def run_faster(program: str) -> None:
+    """Starts this program again where the environment lacks what makes its steps faster."""
+    if any(name not in os.environ for name in FASTER):
+        os.execve(sys.executable, [sys.executable, program, *sys.argv[1:]], os.environ | FASTER)
+
+
+def _is_run_of(workdir: pathlib.Path, config, manifest_hash: str) -> bool:
+    from place_jax import configuration
+    from place_jax.training import checkpoints
+
+    if not all((workdir / name).exists() for name in ("config.json", "result.json", "report.html")):
+        return False
+    theirs = dict(configuration.flatten(json.loads((workdir / "config.json").read_text())))
+    ours = dict(configuration.flatten(config))
+    if any(theirs.get(key) != value for key, value in ours.items() if key not in _WITHOUT_EFFECT):
+        return False
+    metadata = checkpoints.read_metadata(checkpoints.find(workdir))
+    return metadata["manifest_hash"] == manifest_hash
+
+
+def _read(store: pathlib.Path) -> dict:
+    return json.loads(store.read_text()) if store.exists() else {}
+
+
+def _add(store: pathlib.Path, name: str, seed: int, found: dict, columns, order) -> None:
+    """Puts one run among those of the file, which other processes may be writing too."""
+    folder = os.open(store.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        kept = _read(store)
+        kept.setdefault(name, {})[str(seed)] = {
+            key: value
+            for key, value in found.items()
+            if key in _ABOUT or key.removesuffix("_ci_low").removesuffix("_ci_high") in columns
+        }
+        kept = {row: dict(sorted(kept[row].items())) for row in order if row in kept}
+        aside = store.with_suffix(".part")
+        aside.write_text(json.dumps(kept, indent=1) + "\n")
+        aside.replace(store)
+    finally:
+        os.close(folder)
 
 
 def markdown(rows: Mapping[str, Mapping[str, dict]], columns: Mapping[str, str]) -> str:
     """One line a row: of one seed the value and its interval, of several the mean and range."""
-    lines = ["| row | seeds | " + " | ".join(columns.values()) + " |"]
-    lines.append("|---" * (len(columns) + 2) + "|")
+    lines = ["| row | seeds | " + " | ".join(columns.values()) + " | trained with |"]
+    lines.append("|---" * (len(columns) + 3) + "|")
     for name, by_seed in rows.items():
         results = list(by_seed.values())
         cells = [
             cell([r for r in results if r.get(column) is not None], column) for column in columns
         ]
-        lines.append(f"| {name} | {len(results)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        code = ", ".join(sorted({r.get("code", "not recorded") for r in results}))
+        lines.append(f"| {name} | {len(results)} | " + " | ".join(cells) + f" | {code} |")
+    text = "\n".join(lines) + "\n"
+    data = sorted({r["data"] for by_seed in rows.values() for r in by_seed.values() if "data" in r})
+    return text + (f"\nData: PhantomCXR {'; '.join(data)}.\n" if data else "")
 
 
 def cell(results: Sequence[dict], column: str) -> str:
