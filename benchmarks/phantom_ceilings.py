@@ -32,7 +32,7 @@ from data_pipelines.records import Label
 RESULT = pathlib.Path(__file__).parent / "results" / "phantom_ceilings.json"
 BATCH = 32
 # Pixels a side, training images, epochs over them.
-EFFORT = {"easy": (64, 4000, 3), "default": (96, 8000, 8), "hard": (96, 8000, 8)}
+EFFORT = {"easy": (64, 4000, 10), "default": (96, 8000, 8), "hard": (96, 8000, 8)}
 _WIDTHS = (32, 64, 96)
 
 

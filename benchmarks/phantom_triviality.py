@@ -34,7 +34,7 @@ from data_pipelines.sources.phantom import PhantomSource, split_of
 RESULT = pathlib.Path(__file__).parent / "results" / "phantom_triviality.json"
 POOL = 256
 _COARSE = 16
-_PIXELS = {"easy": 64, "default": 96, "hard": 64}  # drawn at, before they are made coarse
+_PIXELS = {"easy": 64, "default": 96, "hard": 96}  # drawn at, before they are made coarse
 
 
 def coarse(pixels: np.ndarray) -> np.ndarray:

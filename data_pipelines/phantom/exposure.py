@@ -10,6 +10,7 @@ from data_pipelines.phantom.canvas import Canvas
 from data_pipelines.phantom.clutter import Piece
 
 E_FOLD = 600  # attenuation that lets one ray in 2.718 through
+_REACH = 0.40  # of the largest lungs from the middle of the picture, to the side and upwards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +117,8 @@ def _clinic(plain: Exposure, view: str, rng: np.random.Generator) -> Exposure:
     scatter = float(rng.uniform(0.5, 1.1) if portable else rng.uniform(0.12, 0.45))
     noted, notes = rng.random() >= 0.6, _NOTES[view]
     note = notes[int(rng.integers(len(notes)))] if noted else ""
-    return dataclasses.replace(
+    picture = dataclasses.replace(
         plain,
-        scale=float(plain.scale * rng.uniform(1.03, 1.14)),
         scatter=scatter,
         centre=float(rng.uniform(1340, 1900) - 0.85 * E_FOLD * math.log1p(scatter)),
         width=float(rng.uniform(360, 600) / (1 + 0.3 * scatter)),
@@ -131,6 +131,21 @@ def _clinic(plain: Exposure, view: str, rng: np.random.Generator) -> Exposure:
         marker_size=float(rng.uniform(0.026, 0.05)),
         note=note,
     )
+    return _posed(picture, 1.6 if portable else 1.0, rng)
+
+
+def _posed(picture: Exposure, loose: float, rng: np.random.Generator) -> Exposure:
+    """The patient anywhere that leaves all but a rim of the lungs in the picture.
+
+    Where every body lies in the same place, a linear probe on a thumbnail finds most of what there
+    is, and on radiographs it does not.
+    """
+    scale = float(np.clip(picture.scale * rng.uniform(0.94, 1.20), 0.85, 1.20))
+    farthest = min(0.12, 0.53 - _REACH * scale)
+    shift = np.array(picture.shift) + rng.normal(0, 0.042 * loose, 2)
+    x, y = shift.clip(-farthest, farthest)
+    angle = float(np.clip(picture.angle + rng.normal(0, 0.05 * loose), -0.16, 0.16))
+    return dataclasses.replace(picture, scale=scale, shift=(float(x), float(y)), angle=angle)
 
 
 def _elsewhere(plain: Exposure, view: str, rng: np.random.Generator) -> Exposure:
