@@ -72,7 +72,8 @@ _ABBREVIATION = re.compile(r"\b(?:vs|approx|figs?|e\.g|i\.e|cf)\.$", re.IGNORECA
 _NUMBER = re.compile(r"\bnos?\.$", re.IGNORECASE)
 # These end a sentence as often as not: what follows decides.
 _DOTTED = re.compile(r"\b(?:[a-z]\.)+[a-z]\.$", re.IGNORECASE)
-_UNIT = re.compile(r"\b(?:cm|mm|in|yrs?|hrs?|min|sec|st|etc|resp|bilat)\.$", re.IGNORECASE)
+_UNIT = re.compile(r"\b(?:cm|mm|in|yrs?|hrs?|min|sec|st|etc|resp|bilat|pts?)\.$", re.IGNORECASE)
+_GENUS = re.compile(r"\b[A-Z]\.$")  # C. difficile
 _REMOVED = re.compile(r"XX|_")  # what stands for words that de-identification took out
 _LOOK = 40  # characters around a full stop that decide; all of them would take squared time
 
@@ -156,7 +157,7 @@ def _is_abbreviation(before: str, after: str) -> bool:
         return after[:1].isdigit()
     if _DOTTED.search(before):
         return not after[:1].isupper() or bool(_REMOVED.match(after))
-    return bool(_UNIT.search(before)) and after[:1].islower()
+    return bool(_UNIT.search(before) or _GENUS.search(before)) and after[:1].islower()
 
 
 def normalise_statement(sentence: str) -> str:

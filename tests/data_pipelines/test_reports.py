@@ -79,6 +79,7 @@ def test_sections(text, sections):
         ["(Compared with the prior film.)", 'He said "pain."', "Clear."],
         ["Leads end at .5 cm...", "Clear.."],
         ["heart is normal.", "lungs are clear."],
+        ["Pt. is rotated.", "Discussed with pt.", "History of C. difficile.", "Plan B.", "Clear."],
     ],
 )
 def test_sentences_end_where_a_reader_would_end_them(sentences):
