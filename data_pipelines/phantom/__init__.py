@@ -6,4 +6,4 @@ the image), sides by the patient's own left and right.
 """
 
 # Changes whenever the same seed gives other pixels or other words.
-VERSION = "3.2.0"
+VERSION = "3.3.0"

@@ -14,8 +14,8 @@ def skeleton(canvas: Canvas, anatomy: Anatomy, air: np.ndarray) -> np.ndarray:
     Ribs show less over what has no air [h, w]: there, scattered rays take their contrast.
     """
     if anatomy.detail is Detail.LIFELIKE:
-        bone = _rib_layer(canvas, anatomy, (185, 165, 125)) * (
-            36 + (air >> 1) + (air >> 2).astype(np.int32)
+        bone = _rib_layer(canvas, anatomy, (270, 205, 200)) * (
+            52 + (air >> 1) + (air >> 2).astype(np.int32)
         )
         return (bone >> 8) + girdle.spine(canvas, anatomy) + girdle.shoulders(canvas, anatomy)
     bone = _rib_layer(canvas, anatomy, (215, 120, 120))

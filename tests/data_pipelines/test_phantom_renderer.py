@@ -22,8 +22,8 @@ GROWING = (Kind.CARDIOMEGALY, Kind.EDEMA, Kind.WIDE_MEDIASTINUM, *SIDED)
 # "easy" is what the demo's numbers rest on.
 GOLDEN = {
     "easy": "4d389dd1c39162df",
-    "default": "1cf0a0c3ca736c86",
-    "hard": "977c621eaac1c2f2",
+    "default": "9398d26f44e65999",
+    "hard": "fef3ea8c974a3c3d",
 }
 
 
