@@ -1,64 +1,189 @@
 """PLACE's model and losses in PyTorch, for benchmarks/gpu_step.py to race against.
 
-The shapes, the hidden patches, the masks and the three losses are those of place_jax; attention is
-PyTorch's fused one, the towers run in bfloat16 by autocast, the losses in float32. No weights are
-shared: it is the time that is compared.
+The shapes, the hidden patches, the masks and the three losses are those of place_jax, and so are
+the names of the parts: `load` takes the parameters of a place_jax model, every one of them, and
+the losses are then the same. Attention is PyTorch's fused one, with queries, keys and values in
+one product where they are of one input; the towers run in bfloat16 by autocast, the losses in
+float32.
 """
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+_EPSILON = 1e-12  # of layer norms, as in place_jax
+
 
 class Attention(nn.Module):
-    """Multi-head, from x to a context."""
+    """Multi-head, of x to itself or to a context."""
 
     def __init__(self, width, heads, context_width=None):
         super().__init__()
-        context_width = context_width or width
         self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(context_width, 2 * width)
+        if context_width is None:
+            self.query_key_value = nn.Linear(width, 3 * width)
+        else:
+            self.query = nn.Linear(width, width)
+            self.key_value = nn.Linear(context_width, 2 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x, context, mask=None):
-        def split(y):
-            return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-        key, value = self.key_value(context).chunk(2, dim=-1)
-        mixed = F.scaled_dot_product_attention(split(self.query(x)), split(key), split(value), mask)
+    def forward(self, x, context=None, mask=None):
+        if context is None:
+            parts = self.query_key_value(x).chunk(3, dim=-1)
+        else:
+            parts = (self.query(x), *self.key_value(context).chunk(2, dim=-1))
+        query, key, value = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in parts)
+        mixed = F.scaled_dot_product_attention(query, key, value, mask)
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """Two linear maps with a GELU between."""
+
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+    def forward(self, x):
+        return self.down(F.gelu(self.up(x)))
 
 
 class Block(nn.Module):
     """Self-attention, cross-attention where there is a context, MLP; pre- or post-norm."""
 
-    def __init__(self, width, heads, mlp_dim, *, post=False, context_width=None):
+    def __init__(self, part, *, post=False, context_width=None):
         super().__init__()
         self.post = post
-        self.attention = Attention(width, heads)
-        self.norm = nn.LayerNorm(width)
+        self.attention = Attention(part.width, part.heads)
+        self.attention_norm = norm(part.width)
         self.crosses = context_width is not None
         if self.crosses:
-            self.cross = Attention(width, heads, context_width)
-            self.cross_norm = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, width))
-        self.mlp_norm = nn.LayerNorm(width)
+            self.cross_attention = Attention(part.width, part.heads, context_width)
+            self.cross_attention_norm = norm(part.width)
+        self.mlp = Mlp(part.width, part.mlp_dim)
+        self.mlp_norm = norm(part.width)
 
     def _residual(self, x, norm, f):
         return norm(x + f(x)) if self.post else x + f(norm(x))
 
     def forward(self, x, mask=None, context=None, context_mask=None):
-        x = self._residual(x, self.norm, lambda y: self.attention(y, y, mask))
+        x = self._residual(x, self.attention_norm, lambda y: self.attention(y, mask=mask))
         if self.crosses:
-            x = self._residual(x, self.cross_norm, lambda y: self.cross(y, context, context_mask))
+            x = self._residual(
+                x,
+                self.cross_attention_norm,
+                lambda y: self.cross_attention(y, context, context_mask),
+            )
         return self._residual(x, self.mlp_norm, self.mlp)
 
 
+def norm(width):
+    return nn.LayerNorm(width, eps=_EPSILON)
+
+
 def stack(part, **kwargs):
-    return nn.ModuleList(
-        Block(part.width, part.heads, part.mlp_dim, **kwargs) for _ in range(part.depth)
-    )
+    return nn.ModuleList(Block(part, **kwargs) for _ in range(part.depth))
+
+
+def drawn(*shape):
+    return nn.Parameter(0.02 * torch.randn(*shape))
+
+
+class Image(nn.Module):
+    """ViT with a class token, which is not handed out."""
+
+    def __init__(self, part, side):
+        super().__init__()
+        self.stem = nn.ModuleDict({"embed": nn.Linear(part.patch_size**2, part.width)})
+        self.position, self.class_token = drawn(side, side, part.width), drawn(part.width)
+        self.blocks, self.norm = stack(part), norm(part.width)
+
+    def forward(self, patches, visible=None):
+        x = self.stem["embed"](patches) + self.position.flatten(0, 1)
+        if visible is not None:
+            x = torch.gather(x, 1, visible[..., None].expand(-1, -1, x.shape[-1]))
+        x = torch.cat([self.class_token.expand(len(x), 1, -1).to(x.dtype), x], dim=1)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)[:, 1:]
+
+
+class Text(nn.Module):
+    """BERT whose tokens attend within their sentence; the report token, at 0, to all."""
+
+    def __init__(self, part, vocab_size):
+        super().__init__()
+        self.word_embedding = nn.Embedding(vocab_size, part.width)
+        self.position_embedding = nn.Embedding(part.max_positions, part.width)
+        self.type_embedding = nn.Embedding(2, part.width)
+        self.embedding_norm = norm(part.width)
+        self.blocks = stack(part, post=True)
+
+    def forward(self, tokens, sentence):
+        index = torch.arange(tokens.shape[1], device=tokens.device)
+        present = (sentence > 0) | (index == 0)
+        same = (sentence[:, :, None] == sentence[:, None, :]) & (sentence > 0)[:, None, :]
+        mask = same | ((index == 0)[:, None] & present[:, None, :])
+        mask |= torch.eye(len(index), dtype=torch.bool, device=tokens.device)
+        starts = torch.where(sentence != F.pad(sentence[:, :-1], (1, 0), value=-1), index, 0)
+        position = torch.where(index == 0, 0, index - starts.cummax(1).values + 1)
+        x = self.word_embedding(tokens) + self.position_embedding(position)
+        x = self.embedding_norm(x + self.type_embedding.weight[0])
+        for block in self.blocks:
+            x = block(x, mask[:, None])
+        return x, present
+
+
+class Observation(nn.Module):
+    """Learned queries that read the patches."""
+
+    def __init__(self, part, image_width):
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(part.num_queries, part.width))
+        self.blocks, self.norm = stack(part, context_width=image_width), norm(part.width)
+
+    def forward(self, tokens):
+        x = self.queries.expand(len(tokens), -1, -1)
+        for block in self.blocks:
+            x = block(x, context=tokens)
+        return self.norm(x)
+
+
+class Correlation(nn.Module):
+    """From the visible patches and the report, a row within the unit ball for each patch."""
+
+    def __init__(self, part, image_width, text_width, side):
+        super().__init__()
+        self.embed = nn.Linear(image_width, part.width)
+        self.mask_token, self.position = drawn(part.width), drawn(side, side, part.width)
+        self.blocks, self.norm = stack(part, context_width=text_width), norm(part.width)
+        self.factors = nn.Linear(part.width, part.rank)
+
+    def forward(self, encoded, visible, states, present):
+        y = self.embed(encoded)
+        position = self.position.flatten(0, 1)
+        x = self.mask_token.to(y.dtype).expand(len(y), len(position), -1).clone()
+        x = x.scatter(1, visible[..., None].expand(-1, -1, y.shape[-1]), y) + position
+        for block in self.blocks:
+            x = block(x, context=states, context_mask=present[:, None, None])
+        rows = self.factors(self.norm(x)).float()
+        return rows * torch.rsqrt(1 + rows.square().sum(-1, keepdim=True))
+
+
+class Projection(nn.Module):
+    """Standardises, maps, scales to unit length; outside of autocast, in float32."""
+
+    def __init__(self, width, joint_dim, *rows):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(*rows, width))
+        self.scale = nn.Parameter(torch.ones(width))
+        self.linear = nn.Linear(width, joint_dim)
+
+    def forward(self, x):
+        return F.normalize(self.linear((x.float() - self.shift) * self.scale), dim=-1)
 
 
 class Place(nn.Module):
@@ -67,140 +192,108 @@ class Place(nn.Module):
     def __init__(self, config, vocab_size):
         super().__init__()
         model, self.config = config.model, config
-        image, text = model.image, model.text
-        observation, correlation = model.observation, model.correlation
-        self.patch = image.patch_size
-        self.patches = (config.data.crop_size // self.patch) ** 2
-        self.embed = nn.Linear(self.patch**2, image.width)
-        self.position = nn.Parameter(0.02 * torch.randn(self.patches, image.width))
-        self.class_token = nn.Parameter(0.02 * torch.randn(image.width))
-        self.image_blocks, self.image_norm = stack(image), nn.LayerNorm(image.width)
-        self.words = nn.Embedding(vocab_size, text.width)
-        self.text_position = nn.Embedding(text.max_positions, text.width)
-        self.text_norm = nn.LayerNorm(text.width)
-        self.text_blocks = stack(text, post=True)
-        self.queries = nn.Parameter(torch.randn(observation.num_queries, observation.width))
-        self.observation_blocks = stack(observation, context_width=image.width)
-        self.observation_norm = nn.LayerNorm(observation.width)
-        self.decoder_embed = nn.Linear(image.width, correlation.width)
-        self.mask_token = nn.Parameter(0.02 * torch.randn(correlation.width))
-        self.decoder_position = nn.Parameter(0.02 * torch.randn(self.patches, correlation.width))
-        self.decoder_blocks = stack(correlation, context_width=text.width)
-        self.decoder_norm = nn.LayerNorm(correlation.width)
-        self.factors = nn.Linear(correlation.width, correlation.rank)
-        self.to_joint = nn.ModuleDict(
-            {
-                name: nn.Linear(width, model.joint_dim)
-                for name, width in {
-                    "image": image.width,
-                    "v_por": observation.width,
-                    "report": text.width,
-                    "t_por": text.width,
-                }.items()
-            }
+        image, text, observation = model.image, model.text, model.observation
+        self.patch, self.side = image.patch_size, config.data.crop_size // image.patch_size
+        self.image, self.text = Image(image, self.side), Text(text, vocab_size)
+        self.observation = Observation(observation, image.width)
+        self.correlation = Correlation(model.correlation, image.width, text.width, self.side)
+        self.image_projection = Projection(image.width, model.joint_dim)
+        self.report_projection = Projection(text.width, model.joint_dim)
+        self.t_por_projection = Projection(text.width, model.joint_dim)
+        self.v_por_projection = Projection(
+            observation.width, model.joint_dim, observation.num_queries
         )
-        self.log_scale = nn.Parameter(torch.full((2,), 2.659))  # log(1 / 0.07)
-
-    def encode(self, patches, visible=None):
-        x = self.embed(patches) + self.position
-        if visible is not None:
-            x = torch.gather(x, 1, visible[..., None].expand(-1, -1, x.shape[-1]))
-        x = torch.cat([self.class_token.expand(len(x), 1, -1).to(x.dtype), x], dim=1)
-        for block in self.image_blocks:
-            x = block(x)
-        return self.image_norm(x)[:, 1:]
-
-    def read(self, tokens, sentence):
-        index = torch.arange(tokens.shape[1], device=tokens.device)
-        present = (sentence > 0) | (index == 0)
-        same = (sentence[:, :, None] == sentence[:, None, :]) & (sentence > 0)[:, None, :]
-        mask = same | ((index == 0)[:, None] & present[:, None, :])
-        mask |= torch.eye(len(index), dtype=torch.bool, device=tokens.device)
-        x = self.text_norm(self.words(tokens) + self.text_position(index))
-        for block in self.text_blocks:
-            x = block(x, mask[:, None])
-        return x, present
-
-    def project(self, name, x):
-        with torch.autocast("cuda", enabled=False):
-            return F.normalize(self.to_joint[name](x.float()), dim=-1)
+        self.logit_scale = nn.ParameterDict(
+            {name: torch.tensor(2.659) for name in ("instance", "pathological")}  # log(1 / 0.07)
+        )
 
     def forward(self, batch):
-        """The loss of PLACE on one batch."""
-        image, p = batch["image"], self.patch
-        side = image.shape[1] // p
-        patches = (
-            image.float().reshape(-1, side, p, side, p).transpose(2, 3).flatten(3).flatten(1, 2)
+        """The loss of PLACE on one batch, with patches to hide drawn anew."""
+        losses = self.losses(batch, self.draw_visible(batch["image"]))
+        weights = self.config.loss
+        return (
+            losses["instance"]
+            + weights.lambda_p * losses["pathological"]
+            + weights.lambda_c * losses["correlation"]
         )
+
+    def draw_visible(self, image):
+        """[B, N - hidden] the patches of each image that stay, ascending."""
+        patches = self.side**2
+        kept = patches - round(patches * self.config.model.correlation.mask_ratio)
+        order = torch.rand(len(image), patches, device=image.device).argsort(1)
+        return order[:, :kept].sort(1).values
+
+    def losses(self, batch, visible):
+        """The three terms by name."""
+        image, p, side = batch["image"], self.patch, self.side
+        patches = image.float().reshape(-1, side, p, side, p).transpose(2, 3)
+        patches = patches.flatten(3).flatten(1, 2)
         pixels = patches / 127.5 - 1
-        tokens = self.encode(pixels)
-        states, present = self.read(batch["tokens"], batch["sentence_of_token"])
-        x = self.queries.expand(len(tokens), -1, -1)
-        for block in self.observation_blocks:
-            x = block(x, context=tokens)
-        sentences = batch["sentence_mask"].shape[1]
-        numbers = torch.arange(1, sentences + 1, device=x.device)
-        member = (batch["sentence_of_token"][:, None] == numbers[:, None]).float()
-        t_por = member @ states.float() / member.sum(-1, keepdim=True).clamp(min=1)
-        embedded = {
-            "image": self.project("image", tokens.float().mean(1)),
-            "report": self.project("report", states[:, 0]),
-            "v_por": self.project("v_por", self.observation_norm(x)),
-            "t_por": self.project("t_por", t_por),
-        }
-        noise = torch.rand(len(tokens), self.patches, device=x.device)
-        order = noise.argsort(1)
-        kept = self.patches - round(self.patches * self.config.model.correlation.mask_ratio)
-        visible = order[:, :kept].sort(1).values
-        y = self.decoder_embed(self.encode(pixels, visible))
-        whole = self.mask_token.to(y.dtype).expand(len(y), self.patches, -1).clone()
-        whole = whole.scatter(1, visible[..., None].expand(-1, -1, y.shape[-1]), y)
-        whole = whole + self.decoder_position
-        for block in self.decoder_blocks:
-            whole = block(whole, context=states, context_mask=present[:, None, None])
-        factors = F.normalize(self.factors(self.decoder_norm(whole)).float(), dim=-1)
-        hidden = torch.ones_like(noise, dtype=torch.bool).scatter(1, visible, False)
-        with torch.autocast("cuda", enabled=False):
-            return (
-                self.instance(embedded, batch)
-                + self.config.loss.lambda_p * self.pathological(embedded, batch)
-                + self.config.loss.lambda_c * self.correlation(patches, factors, hidden)
-            )
+        tokens = self.image(pixels)
+        observations = self.observation(tokens)
+        sentence = batch["sentence_of_token"]
+        states, present = self.text(batch["tokens"], sentence)
+        count = batch["sentence_mask"].shape[1]
+        numbers = torch.arange(1, count + 1, device=image.device)
+        member = (sentence[:, None] == numbers[:, None]).float()
+        factors = self.correlation(self.image(pixels, visible), visible, states, present)
+        hidden = torch.ones(factors.shape[:2], dtype=torch.bool, device=image.device)
+        hidden = hidden.scatter(1, visible, False)
+        with torch.autocast(image.device.type, enabled=False):
+            t_por = member @ states.float() / member.sum(-1, keepdim=True).clamp(min=1)
+            whole = self.image_projection(tokens.float().mean(1))
+            report = self.report_projection(states[:, 0])
+            v_por = self.v_por_projection(observations)
+            t_por = self.t_por_projection(t_por)
+            return {
+                "instance": self._instance(whole, report, batch),
+                "pathological": self._pathological(v_por, t_por, batch),
+                "correlation": _correlation(patches, factors, hidden),
+            }
 
-    def instance(self, embedded, batch):
-        report = batch["report_statement"]
-        positives = (report[:, None] == report[None]).all(-1)
-        logits = self.log_scale[0].exp() * embedded["image"] @ embedded["report"].T
-        return (contrast(logits, positives).mean() + contrast(logits.T, positives).mean()) / 2
+    def _scale(self, name):
+        return self.logit_scale[name].clamp(0, np.log(100.0)).exp()
 
-    def pathological(self, embedded, batch):
-        tau, t_por = self.config.loss.tau_m, embedded["t_por"].flatten(0, 1)
-        cosine = torch.einsum("bqe,te->bqt", embedded["v_por"], t_por)
-        logits = self.log_scale[1].exp() * tau * torch.logsumexp(cosine / tau, 1)
+    def _instance(self, image, report, batch):
+        identity = batch["report_statement"]
+        positives = (identity[:, None] == identity[None]).all(-1)
+        logits = self._scale("instance") * image @ report.T
+        return (_contrast(logits, positives).mean() + _contrast(logits.T, positives).mean()) / 2
+
+    def _pathological(self, v_por, t_por, batch):
+        tau = self.config.loss.tau_m
+        cosine = torch.einsum("bqe,te->bqt", v_por, t_por.flatten(0, 1))
+        logits = self._scale("pathological") * tau * torch.logsumexp(cosine / tau, 1)
         statement, mask = batch["statement"], batch["sentence_mask"].flatten()
         flat = statement.flatten(0, 1)
-        times = sum((row[:, None] == flat[None]).all(-1).int() for row in statement.unbind(1))
-        count = times.sum(0).clamp(min=1)
-        weight = torch.where(mask, 1 / count, 0.0)
+        made = batch["sentence_mask"].int()
+        times = sum(
+            (row[:, None] == flat[None]).all(-1) * made[:, i, None]
+            for i, row in enumerate(statement.unbind(1))
+        )
+        weight = torch.where(mask, 1 / times.sum(0).clamp(min=1), 0.0)
         positives = (times > 0) & mask
-        of_sentences = (contrast(logits.T, positives.T) * weight).sum() / weight.sum()
-        return (of_sentences + contrast(logits, positives, weight).mean()) / 2
-
-    def correlation(self, patches, factors, hidden):
-        centred = patches - patches.mean(-1, keepdim=True)
-        norm = centred.norm(dim=-1, keepdim=True)
-        flat = norm < self.patch
-        centred = torch.where(flat, 0.0, centred / norm.clamp(min=1e-6))
-        error = factors @ factors.transpose(1, 2) - centred @ centred.transpose(1, 2)
-        textured = ~flat[..., 0]
-        scored = hidden[:, :, None] | hidden[:, None]
-        scored &= textured[:, :, None] & textured[:, None]
-        scored &= ~torch.eye(self.patches, dtype=torch.bool, device=error.device)
-        loss = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
-        return (loss * scored).sum() / scored.sum().clamp(min=1)
+        of_sentences = (_contrast(logits.T, positives.T) * weight).sum() / weight.sum()
+        return (of_sentences + _contrast(logits, positives, weight).mean()) / 2
 
 
-def contrast(logits, positives, weight=None):
+def _correlation(patches, factors, hidden):
+    """CCE; `patches` [B, N, P] are grey levels."""
+    centred = patches - patches.mean(-1, keepdim=True)
+    square = centred.square().sum(-1, keepdim=True)
+    flat = square < patches.shape[-1]  # the pixels spread by less than one level
+    centred = torch.where(flat, 0.0, centred * torch.rsqrt(square.clamp(min=1e-6)))
+    error = factors @ factors.transpose(1, 2) - centred @ centred.transpose(1, 2)
+    textured = ~flat[..., 0]
+    scored = hidden[:, :, None] | hidden[:, None]
+    scored &= textured[:, :, None] & textured[:, None]
+    scored &= ~torch.eye(error.shape[1], dtype=torch.bool, device=error.device)
+    loss = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
+    return (loss * scored).sum() / scored.sum().clamp(min=1)
+
+
+def _contrast(logits, positives, weight=None):
     """Minus the mean log-probability of each row's positives among weighed columns."""
     weight = torch.ones_like(logits[0]) if weight is None else weight
     total = torch.logsumexp(
@@ -208,3 +301,37 @@ def contrast(logits, positives, weight=None):
     )
     chosen = positives * weight
     return total - (chosen * logits).sum(1) / chosen.sum(1).clamp(min=1e-9)
+
+
+def load(model: Place, params: Mapping[str, np.ndarray]) -> None:
+    """Gives a model the parameters of a place_jax model.
+
+    Args:
+      model: of the same config.
+      params: by path, such as image/blocks/mlp/up/kernel.
+
+    Raises:
+      ValueError: one is left over or missing.
+    """
+    used = set()
+
+    def of(name: str, module: str) -> np.ndarray:
+        *path, leaf = name.split(".")
+        layer = next((int(word) for word in path if word.isdigit()), None)
+        path = [word for word in path if not word.isdigit()]
+        if leaf == "weight":
+            leaf = {"Linear": "kernel", "LayerNorm": "scale", "Embedding": "embedding"}[module]
+        fused = path[-1].split("_") if path[-1] in ("query_key_value", "key_value") else path[-1:]
+        names = ["/".join([*path[:-1], part, leaf]) for part in fused]
+        used.update(names)
+        arrays = [params[n] if layer is None else params[n][layer] for n in names]
+        value = np.concatenate(arrays, axis=-1) if len(arrays) > 1 else arrays[0]
+        return value.T if leaf == "kernel" else value
+
+    with torch.no_grad():
+        for owner, module in model.named_modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                value = of(f"{owner}.{name}" if owner else name, type(module).__name__)
+                parameter.copy_(torch.from_numpy(np.array(value)))
+    if left := params.keys() - used:
+        raise ValueError(f"{sorted(left)} are not in the PyTorch model")

@@ -1,5 +1,7 @@
 """Kernels' gradients summed in float32 though the products are bfloat16, over devices too."""
 
+import importlib.util
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,13 +11,15 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from configs.base import get_config
 from place_jax.models.layers import GradientSum, Numerics, linear
+from place_jax.parallel.collective_bytes import traffic_of
 from place_jax.parallel.mesh import batch_sharding, make_mesh
+from place_jax.parallel.topology import devices_of, parse_topology, prepare_environment
 
 ROWS, WIDTH = 4096, 8
 
 
-def gradient_of(gradients, x):
-    """d/dkernel of the sum of a linear map, and what the jitted function sums over devices in."""
+def gradient_step(gradients, mesh):
+    """The jitted d/dkernel of the sum of a linear map over a mesh, and its parameters."""
     numerics = Numerics("bfloat16", "float32", gradients=gradients)
     layer = linear(WIDTH, WIDTH, numerics, rngs=nnx.Rngs(0))
     graphdef, params = nnx.split(layer)
@@ -23,11 +27,16 @@ def gradient_of(gradients, x):
     def loss_of(params, x):
         return jnp.sum(nnx.merge(graphdef, params)(x).astype(jnp.float32))
 
-    mesh = make_mesh(get_config().mesh, jax.devices()[:8])
     whole = NamedSharding(mesh, PartitionSpec())
     step = jax.jit(
         jax.grad(loss_of), in_shardings=(whole, batch_sharding(mesh)), out_shardings=whole
     )
+    return step, params
+
+
+def gradient_of(gradients, x):
+    """The gradient of the kernel over eight devices, and the function as it is lowered."""
+    step, params = gradient_step(gradients, make_mesh(get_config().mesh, jax.devices()[:8]))
     text = step.lower(params, x).as_text()
     return np.asarray(step(params, x)["kernel"][...]), text
 
@@ -63,3 +72,18 @@ def test_values_and_input_gradients_are_the_same(x):
         found.append((value, *pull(jnp.ones_like(value))))
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(np.asarray(a, np.float32), np.asarray(b, np.float32))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
+def test_tpus_send_one_another_half_the_bytes_unless_the_sum_is_in_float32():
+    """Of the compiled program: this compiler could have cast before or after the reduction."""
+    prepare_environment()
+    mesh = make_mesh(get_config().mesh, devices_of(parse_topology("v5e:2x2")))
+    sent = {}
+    for gradients in GradientSum:
+        step, params = gradient_step(gradients, mesh)
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
+        x = jax.ShapeDtypeStruct((ROWS, WIDTH), np.float32)
+        traffic = traffic_of(step.lower(shapes, x).compile().as_text(), mesh)
+        sent[gradients] = sum(part.bytes_per_device for part in traffic)
+    assert sent[GradientSum.PARAM] > 1.5 * sent[GradientSum.COMPUTE] > 0, sent

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny_step import DOUBLE
 
 from place_jax.parallel.partition import path_string
 
@@ -37,39 +38,63 @@ def with_params(state, path, value):
     return dataclasses.replace(state, params=replaced(state.params, path.split("/")))
 
 
-def test_gradients_on_eight_devices_are_those_of_one(tiny_run, make_run):
-    eight_devices = make_run({"train.ema_decay": 0.5}, devices=8)
-    one, eight = (
-        leaves(run.gradient(run.step(run.init(), run.batch(0))[0]))
-        for run in (tiny_run, eight_devices)
-    )
-    for name, expected in one.items():
-        error = np.linalg.norm(eight[name] - expected)
+MESHES = {
+    "data": {"data": 8},
+    "fsdp": {"data": 1, "fsdp": 8},
+    "data and fsdp": {"data": 2, "fsdp": 4},
+    "data, fsdp and tensor": {"data": 2, "fsdp": 2, "tensor": 2},
+}
+LATER = [pytest.param(name, marks=pytest.mark.slow) for name in ("fsdp", "data and fsdp")]
+
+
+@pytest.fixture(scope="module")
+def first_gradient(tiny_run):
+    """Of the first batch on one device, by path."""
+    return leaves(tiny_run.gradient(tiny_run.step(tiny_run.init(), tiny_run.batch(0))[0]))
+
+
+@pytest.mark.parametrize("mesh", ["data", "data, fsdp and tensor", *LATER])
+def test_gradients_on_eight_devices_are_those_of_one(first_gradient, make_run, mesh):
+    run = make_run({"train.ema_decay": 0.5}, devices=8, mesh_sizes=MESHES[mesh])
+    found = leaves(run.gradient(run.step(run.init(), run.batch(0))[0]))
+    assert found.keys() == first_gradient.keys()
+    for name, expected in first_gradient.items():
+        error = np.linalg.norm(found[name] - expected)
         if name.endswith("key/bias"):
             # Attention does not change when all keys move together: this gradient is rounding.
-            scale = np.linalg.norm(one[name.replace("bias", "kernel")])
+            scale = np.linalg.norm(first_gradient[name.replace("bias", "kernel")])
         else:
             scale = np.linalg.norm(expected)
             assert scale > 0, f"{name} gets no gradient"
         assert error <= 1e-5 * scale, name
 
 
-def test_twenty_steps_in_float64_are_those_of_one_device(make_run):
-    double = {"model.dtype": "float64", "model.param_dtype": "float64"}
-    spread = (("data", 2), ("fsdp", 2), ("tensor", 2))
+def twenty_steps(run):
+    """The parameters and the loss after as many steps."""
+    state = run.init()
+    for number in range(20):
+        state, metrics = run.step(state, run.batch(number))
+    assert metrics["loss"].dtype == jnp.float64
+    return leaves(state.params) | {"loss": np.asarray(metrics["loss"])}
+
+
+@pytest.fixture(scope="module")
+def one_device_in_float64(make_run):
     with jax.enable_x64(True):
-        ends = []
-        for run in (make_run(double, devices=1), make_run(double, devices=8, mesh_sizes=spread)):
-            state = run.init()
-            for number in range(20):
-                state, metrics = run.step(state, run.batch(number))
-            assert metrics["loss"].dtype == jnp.float64
-            ends.append(leaves(state.params) | {"loss": np.asarray(metrics["loss"])})
-    for name, expected in ends[0].items():
+        return twenty_steps(make_run(DOUBLE, devices=1))
+
+
+@pytest.mark.parametrize(
+    "mesh", ["data, fsdp and tensor", pytest.param("data", marks=pytest.mark.slow), *LATER]
+)
+def test_twenty_steps_in_float64_are_those_of_one_device(one_device_in_float64, make_run, mesh):
+    with jax.enable_x64(True):
+        found = twenty_steps(make_run(DOUBLE, devices=8, mesh_sizes=MESHES[mesh]))
+    for name, expected in one_device_in_float64.items():
         assert expected.dtype == np.float64
         # Key biases stay at 0 but for rounding.
         scale = 1.0 if name.endswith("key/bias") else np.linalg.norm(expected)
-        assert np.linalg.norm(ends[1][name] - expected) <= 1e-9 * scale, name
+        assert np.linalg.norm(found[name] - expected) <= 1e-9 * scale, name
 
 
 def test_the_loss_falls(tiny_run):
