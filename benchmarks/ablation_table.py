@@ -174,8 +174,9 @@ def cell(results: Sequence[dict], column: str) -> str:
     if not values:
         return ""
     low, high = min(values), max(values)
+    digits = 4 if column.startswith("correlation/") else 3  # CCE's losses are small numbers
     if len(values) == 1:
         if f"{column}_ci_low" not in results[0]:
-            return f"{values[0]:.3f}"
+            return f"{values[0]:.{digits}f}"
         low, high = results[0][f"{column}_ci_low"], results[0][f"{column}_ci_high"]
-    return f"{statistics.mean(values):.3f} ({low:.3f} to {high:.3f})"
+    return f"{statistics.mean(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

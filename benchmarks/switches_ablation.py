@@ -68,6 +68,13 @@ ROWS = {
         "model.correlation.hide_layout=block",
         "model.correlation.mask_ratio=0.75",
     ],
+    "from the mean matrix": ["model.correlation.start=mean"],
+    "centred over the image, block of 3/4, from the mean matrix": [
+        "model.correlation.centre=image",
+        "model.correlation.hide_layout=block",
+        "model.correlation.mask_ratio=0.75",
+        "model.correlation.start=mean",
+    ],
     "covariance": [
         "model.correlation.statistic=covariance",
         "model.correlation.form=free",
@@ -97,9 +104,11 @@ COLUMNS = {
     "pathological/test/null_mass_of_others": "null mass, others",
     "pathological/test/loss": "PCMA loss",
     "pathological/test/loss_rolled_images": "rolled images",
+    "pathological/test/loss_rolled_images_over_own": "rolled images over own",
     "pathological/test/loss_statement_frequency": "statement frequency",
     "correlation/test/loss": "CCE loss",
     "correlation/test/loss_rolled_reports": "rolled reports",
+    "correlation/test/rise_rolled_reports": "rise",
     "correlation/test/r2_over_mean": "CCE R² over the mean matrix",
 }
 

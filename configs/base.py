@@ -90,6 +90,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.correlation.statistic = "correlation"  # correlation | covariance
     # low_rank_plus_diagonal | low_rank (unit rows) | free (of a covariance)
     config.model.correlation.form = "low_rank_plus_diagonal"
+    # zero | mean: what is predicted first, nothing or the mean matrix of the first batch, which
+    # training would else be busy with [ours; mean needs train.calibrate].
+    config.model.correlation.start = "zero"
 
     config.loss = ConfigDict()
     config.loss.lambda_p = 1.0

@@ -43,6 +43,7 @@ _CHOICES = {
     "model.correlation.target": ("pixels", "ema_features"),
     "model.correlation.centre": ("patch", "image"),
     "model.correlation.form": ("low_rank_plus_diagonal", "low_rank", "free"),
+    "model.correlation.start": ("zero", "mean"),
     "model.correlation.statistic": ("correlation", "covariance"),
     "loss.correlation_pairs": ("hidden", "both_hidden", "all"),
     "loss.protocol": ("strict", "mgca_compat"),
@@ -255,6 +256,17 @@ def _check_correlation(given: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"model.correlation.statistic=covariance with model.correlation.form={form}, whose "
             "values are at most 1: set model.correlation.form=free"
+        )
+    starts_at_mean = given["model.correlation.start"] == "mean"
+    if trained and starts_at_mean and form == "low_rank":
+        raise ConfigError(
+            "model.correlation.start=mean with model.correlation.form=low_rank, whose unit rows "
+            "make no mean matrix: set model.correlation.form=low_rank_plus_diagonal"
+        )
+    if trained and starts_at_mean and not given["train.calibrate"]:
+        raise ConfigError(
+            "model.correlation.start=mean with train.calibrate=False: it is the first batch that "
+            "sets the mean, set train.calibrate=True"
         )
     features = given["model.correlation.target"] == "ema_features"
     if trained and features and not given["train.ema_decay"] > 0:

@@ -99,6 +99,16 @@ def test_overrides_take_the_type_of_the_key():
         ),
         (
             "phantom_demo",
+            ["model.correlation.start=mean", "model.correlation.form=low_rank"],
+            ["start=mean", "form=low_rank", "set model.correlation.form=low_rank_plus_diagonal"],
+        ),
+        (
+            "phantom_demo",
+            ["model.correlation.start=mean", "train.calibrate=False"],
+            ["start=mean", "calibrate=False", "set train.calibrate=True"],
+        ),
+        (
+            "phantom_demo",
             ["model.correlation.target=ema_features"],
             ["ema_features", "train.ema_decay=0.0", "set a decay"],
         ),

@@ -45,6 +45,13 @@ class Form(enum.Enum):
     FREE = "free"
 
 
+class Start(enum.Enum):
+    """What is predicted before any training."""
+
+    ZERO = "zero"  # about nothing: that no patch goes with another
+    MEAN = "mean"  # the mean matrix of the first batch: what is left to learn is the image's own
+
+
 class CorrelationDecoder(nnx.Module):
     """Patch tokens attend to one another and to the report's tokens; rows z come out.
 
@@ -75,8 +82,12 @@ class CorrelationDecoder(nnx.Module):
         self.blocks = stack_blocks(config.depth, shape, numerics, rngs=rngs)
         self.norm = layer_norm(config.width, numerics, rngs=rngs)
         self.factors = linear(config.width, config.rank, numerics, rngs=rngs)
+        self.start = option(Start, "correlation.start", config.start)
         if self.form is not Form.LOW_RANK:
-            self.factors.kernel[...] = 0.1 * self.factors.kernel[...]
+            small = 0.01 if self.start is Start.MEAN else 0.1
+            self.factors.kernel[...] = small * self.factors.kernel[...]
+        if self.start is Start.MEAN:
+            self.mean_rows = nnx.Param(jnp.zeros((*grid, config.rank), numerics.param_dtype))
 
     def __call__(
         self,
@@ -107,6 +118,9 @@ class CorrelationDecoder(nnx.Module):
             report = {"context": token_states, "context_mask": mask}
         x, _ = run_blocks(self.blocks, x, self.numerics, **report)
         factors = self.factors(self.norm(x))
+        if self.start is Start.MEAN:
+            mean = resize_positions(self.mean_rows[...], grid)
+            factors = at_least_float32(factors) + mean.reshape(-1, mean.shape[-1])
         if self.form is Form.LOW_RANK:
             return unit_norm(factors)
         factors = at_least_float32(factors)

@@ -105,6 +105,31 @@ def second_moments(vectors: Array, flat: Array, statistic: str) -> Array:
     return jnp.einsum("bnp,bmp->bnm", vectors, vectors, precision=contrastive.HIGHEST)
 
 
+def correlation_targets(outputs: Outputs, batch: dict, config: ConfigDict) -> tuple[Array, Array]:
+    """How an image's patches go together, in its pixels or in target_tokens.
+
+    Returns:
+      [B, N, N]; and [B, N] bool, flat, whose rows and columns are 0.
+    """
+    settings = config.model.correlation
+    if settings.target == "pixels":
+        dtype = contrastive.at_least_float32(outputs.correlation_factors).dtype
+        patch_size = config.model.image.patch_size
+        vectors, flat = pixel_vectors(batch["image"], patch_size, settings.centre, dtype)
+    else:
+        vectors, flat = feature_vectors(outputs.target_tokens, contrastive.example_mask(batch))
+    return second_moments(vectors, flat, settings.statistic), flat
+
+
+def mean_matrix(outputs: Outputs, batch: dict, config: ConfigDict) -> Array:
+    """The batch's mean target [N, N], of each pair over the images where neither patch is flat."""
+    target, flat = correlation_targets(outputs, batch, config)
+    counts = ~flat[:, :, None] & ~flat[:, None, :]
+    counts &= contrastive.example_mask(batch)[:, None, None]
+    number = jnp.sum(counts, axis=0)
+    return jnp.sum(jnp.where(counts, target, 0), axis=0) / jnp.maximum(number, 1)
+
+
 def correlation_pairs(outputs: Outputs, batch: dict, config: ConfigDict) -> CorrelationPairs:
     """Sets the predicted correlations against the image's, or against those of target_tokens.
 
@@ -112,15 +137,8 @@ def correlation_pairs(outputs: Outputs, batch: dict, config: ConfigDict) -> Corr
     those of which the encoder did not see one or both, "both_hidden", or "all". Of two patches that
     it saw, the target is a function of its input, and the report has nothing to add.
     """
-    settings = config.model.correlation
-    present = contrastive.example_mask(batch)
     factors = contrastive.at_least_float32(outputs.correlation_factors)
-    if settings.target == "pixels":
-        patch_size = config.model.image.patch_size
-        vectors, flat = pixel_vectors(batch["image"], patch_size, settings.centre, factors.dtype)
-    else:
-        vectors, flat = feature_vectors(outputs.target_tokens, present)
-    target = second_moments(vectors, flat, settings.statistic)
+    target, flat = correlation_targets(outputs, batch, config)
     if target.shape[1] != factors.shape[1]:
         raise ValueError(
             f"correlation_factors of {factors.shape[1]} patches, but an image of "
@@ -135,7 +153,7 @@ def correlation_pairs(outputs: Outputs, batch: dict, config: ConfigDict) -> Corr
     elif config.loss.correlation_pairs == "both_hidden":
         scored &= hidden[:, :, None] & hidden[:, None, :]
     scored &= ~jnp.eye(target.shape[1], dtype=bool)
-    scored &= present[:, None, None]
+    scored &= contrastive.example_mask(batch)[:, None, None]
     return CorrelationPairs(target, predicted, scored)
 
 

@@ -15,6 +15,9 @@ LARGEST_BATCH = 16384
 COMPAT_GROUP = 72
 _GLOBAL_TAU, _LOCAL_TAU, _PROTOTYPE_TAU = 0.07, 0.1, 0.2
 _SINKHORN_EPSILON, _SINKHORN_ITERATIONS = 0.05, 3
+# Below any logit. Of a report without words all are absent, and what weighs 0 must be finite: two
+# of the lowest floats sum to minus infinity, and 0 times that is no number.
+_ABSENT = -1e30
 _CLIPPED = (0.1, 0.9)  # quantiles between which attention weights are kept
 
 
@@ -129,9 +132,8 @@ def _matched(own: Array, context: Array, candidates: Array, weights: Array) -> A
     """[B]: 1/2 sum_m weights_m [CE_row + CE_column]_m of <own_m, context_k> / tau."""
     table = _products("bme,bke->bmk", own, context) / _LOCAL_TAU
     diagonal = jnp.diagonal(table, axis1=1, axis2=2)
-    low = jnp.finfo(table.dtype).min
-    rows = jax.nn.logsumexp(jnp.where(candidates[:, None, :], table, low), axis=2)
-    columns = jax.nn.logsumexp(jnp.where(candidates[:, :, None], table, low), axis=1)
+    rows = jax.nn.logsumexp(jnp.where(candidates[:, None, :], table, _ABSENT), axis=2)
+    columns = jax.nn.logsumexp(jnp.where(candidates[:, :, None], table, _ABSENT), axis=1)
     return jnp.sum(weights * (rows + columns - 2 * diagonal), axis=1) / 2
 
 

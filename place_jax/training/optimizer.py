@@ -7,7 +7,16 @@ from ml_collections import ConfigDict
 from place_jax.parallel.partition import path_string
 
 # Positions, queries and tokens are points, not maps: decay would pull them together.
-_POINTS = ("position", "queries", "class_token", "mask_token", "prototypes", "shift", "scale")
+_POINTS = (
+    "position",
+    "queries",
+    "class_token",
+    "mask_token",
+    "prototypes",
+    "mean_rows",
+    "shift",
+    "scale",
+)
 _POINT_EMBEDDINGS = ("position_embedding", "type_embedding")
 
 

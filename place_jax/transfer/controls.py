@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
+from scipy import stats
 
 from data_pipelines.batches import PreparedData
 from place_jax import objectives
@@ -54,12 +55,16 @@ def evaluate_controls(
       `TASK/SPLIT/METRIC` for every metric that the objective logs (its own loss is
       `objective/SPLIT/loss`); with observations, `pathological/SPLIT/loss_rolled_images` and
       `.../loss_statement_frequency`; with CCE, `correlation/SPLIT/loss`, `.../r2_over_mean` and
-      the same ending in `_rolled_reports`; of the first batch `gradient/SPLIT/norm_TERM` and
+      the same ending in `_rolled_reports`; `pathological/SPLIT/loss_rolled_images_over_own` and
+      `correlation/SPLIT/rise_rolled_reports`, by how much the loss is higher with another's image,
+      and by what share with another's report, each with a 95 % interval over the batches; of the
+      first batch `gradient/SPLIT/norm_TERM` and
       `.../cosine_TERM_TERM`.
     """
     frozen = FrozenConfigDict(config)
     means: list[dict[str, np.ndarray]] = []
     sums: dict[str, dict[str, np.ndarray]] = {}
+    rises: list[float] = []
     stream = split_batches(
         data, split, config=config, mesh=mesh, max_examples=max_examples, on_batch=on_batch
     )
@@ -75,6 +80,10 @@ def evaluate_controls(
             total = sums.setdefault(kind, {})
             for name, value in values.items():
                 total[name] = total.get(name, 0) + value.astype(np.float64)
+        if "_rolled_reports" in statistics and statistics[""]["loss"] > 0:
+            # The same pairs are scored of both, so that sums compare as means do.
+            other = statistics["_rolled_reports"]["loss"]
+            rises.append(float(other / statistics[""]["loss"] - 1))
     out = {
         _with_split(name, split): float(np.mean([batch[name] for batch in means]))
         for name in (means[0] if means else ())
@@ -82,6 +91,14 @@ def evaluate_controls(
     }
     if means:
         out |= {_with_split(name, split): float(x) for name, x in to_numpy(pulls).items()}
+    if means and "pathological/loss_rolled_images" in means[0]:
+        own, rolled = (
+            np.array([batch[f"pathological/loss{kind}"] for batch in means], np.float64)
+            for kind in ("", "_rolled_images")
+        )
+        out |= _over_batches(f"pathological/{split}/loss_rolled_images_over_own", rolled - own)
+    if rises:
+        out |= _over_batches(f"correlation/{split}/rise_rolled_reports", np.array(rises))
     for kind, total in sums.items():
         for name, value in summarize_correlation(total).items():
             out[_with_split(name, split) + kind] = value
@@ -96,6 +113,19 @@ def trains_observations(config: ConfigDict) -> bool:
 def trains_correlation(config: ConfigDict) -> bool:
     """Whether CCE is trained."""
     return config.objective == "place" and config.loss.lambda_c > 0
+
+
+def _over_batches(name: str, values: np.ndarray) -> dict[str, float]:
+    """The mean of one value a batch, with the 95 % interval of a normal mean from three on.
+
+    Batches hold different patients, so that they are independent; one loss of a whole batch cannot
+    be resampled by patient.
+    """
+    found = {name: float(values.mean())}
+    if len(values) > 2:
+        half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+        found |= {f"{name}_ci_low": found[name] - half, f"{name}_ci_high": found[name] + half}
+    return found
 
 
 def _with_split(name: str, split: str) -> str:

@@ -15,6 +15,7 @@ from place_jax.models.hiding import (
     keep_visible,
     put_back,
 )
+from place_jax.models.principal_factors import principal_factors
 
 KEY = jax.random.key(3)
 
@@ -198,6 +199,54 @@ def test_rows_are_unit_within_the_ball_or_free(tiny_config, pairs, form):
     else:
         assert first.max() < 0.6
     assert later.max() > 2 if form == "free" else 0.9 < later.max() <= 1 + 1e-5
+
+
+def drawn_mean(form):
+    """[16, 16] of rank 3, such as a form can make."""
+    rows = 0.6 * np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
+    if form == "low_rank_plus_diagonal":
+        rows = rows / np.sqrt(1 + (rows**2).sum(1, keepdims=True))
+    return rows @ rows.T
+
+
+def test_a_mean_matrix_is_what_is_predicted_first_of_every_image(tiny_config, pairs):
+    config = tiny_config(correlation__start="mean", correlation__rank=8)
+    model = Model.from_config(config, image_size=32, vocab_size=50)
+    params, state = jax.jit(model.init)(KEY)
+    mean = drawn_mean("low_rank_plus_diagonal")
+    started = jax.jit(model.start_correlation)(params, mean)
+    states = np.random.default_rng(1).standard_normal((8, 20, 16)).astype(np.float32)
+    args = state, pairs["image"], states, pairs["sentence_of_token"]
+    factors, _ = jax.jit(model.predict_correlation)(started, *args, key=KEY)
+    error = (np.einsum("bnr,bmr->bnm", factors, factors) - mean)[:, ~np.eye(16, dtype=bool)]
+    assert np.abs(error).max() < 0.1
+    assert np.square(error).mean() < 0.02 * np.square(mean).mean()
+
+
+@pytest.mark.parametrize("form", ["low_rank_plus_diagonal", "free"])
+def test_half_of_the_rank_holds_the_mean_matrix(tiny_config, form):
+    config = tiny_config(correlation__form=form, correlation__start="mean", correlation__rank=7)
+    model = Model.from_config(config, image_size=32, vocab_size=50)
+    params = {"correlation": {"mean_rows": np.zeros((4, 4, 7), np.float32)}}
+    rows = np.asarray(model.start_correlation(params, drawn_mean(form))["correlation"]["mean_rows"])
+    rows = rows.reshape(16, 7)
+    assert np.any(rows[:, :4], axis=0).all() and not np.any(rows[:, 4:])
+    if form == "low_rank_plus_diagonal":
+        rows = rows / np.sqrt(1 + (rows**2).sum(1, keepdims=True))
+    own = np.eye(16, dtype=bool)
+    np.testing.assert_allclose((rows @ rows.T)[~own], drawn_mean(form)[~own], atol=0.02)
+
+
+def test_principal_factors_find_a_matrix_off_its_diagonal_and_keep_their_length():
+    rows = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
+    rows *= 0.8 / np.linalg.norm(rows, axis=1, keepdims=True)
+    own = np.eye(30, dtype=bool)
+    matrix = np.where(own, 99.0, rows @ rows.T).astype(np.float32)
+    found = np.asarray(jax.jit(lambda m: principal_factors(m, 6, longest=0.9))(matrix))
+    assert found.shape == (30, 6)
+    np.testing.assert_allclose((found @ found.T)[~own], matrix[~own], atol=0.02)
+    short = np.asarray(principal_factors(jnp.asarray(matrix), 6, longest=0.5))
+    assert np.linalg.norm(short, axis=1).max() <= 0.5 + 1e-6
 
 
 def test_features_of_the_moving_average_are_a_target_without_gradient(tiny_config, pairs):

@@ -54,8 +54,12 @@ def pathological(
     positives="statement",
     weights="inverse_frequency",
     null=None,
+    said=None,
 ):
-    """(loss, floor, top-1) by going through the sentences that exist, one by one."""
+    """(loss, floor, top-1) by going through the sentences that exist, one by one.
+
+    `said` has (statement, sentence_mask) of whole reports, where only some sentences take part.
+    """
     sentences = sentence_list(statement, sentence_mask, example_mask)
     images = sorted({i for i, _, _ in sentences})
     if not images:
@@ -94,8 +98,12 @@ def pathological(
                     score = float(cosine @ share[:, place])
                 table[row, column[k, j]] = scale * score
 
+    made = collections.defaultdict(set)
+    for i, _, name in sentence_list(*(said or (statement, sentence_mask)), example_mask):
+        made[i].add(name)
+
     def true_of(i, k, name):
-        return i == k if positives == "own" else name in {n for _, n in of_report[i]}
+        return i == k if positives == "own" else name in made[i]
 
     sentence_loss, sentence_floor, top1 = 0.0, 0.0, 0.0
     for s, (k, _, name) in enumerate(sentences):

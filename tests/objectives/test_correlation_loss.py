@@ -177,6 +177,20 @@ def test_statistics_over_two_batches_give_loss_and_r2_of_the_whole():
     assert found["correlation/r2_over_mean"] == pytest.approx(1 - error / spread)
 
 
+def test_the_mean_matrix_leaves_out_flat_patches_and_masked_examples():
+    batch, outputs = cases.batch((1,) * 5, masked=(3,)), cases.outputs(5)
+    batch["image"][0, -4:, -4:] = 9  # its last patch is flat in one image alone
+    with jax.enable_x64(True):
+        found = np.asarray(correlation.mean_matrix(outputs, batch, cases.config()))
+    targets, flat = zip(*pixel_targets(batch["image"]), strict=True)
+    kept, textured = [0, 1, 2, 4], ~np.array(flat)
+    for n in range(9):
+        for m in range(9):
+            both = [i for i in kept if textured[i, n] and textured[i, m]]
+            mean = np.mean([targets[i][n, m] for i in both]) if both else 0.0
+            assert found[n, m] == pytest.approx(mean, abs=1e-12)
+
+
 def test_another_number_of_patches_is_one_clear_line():
     batch, outputs = cases.batch((1, 1), patches_per_side=2), cases.outputs(2)
     with pytest.raises(ValueError, match=r"9 patches.*8 x 8 pixels has 4.*patch_size=4"):

@@ -18,6 +18,7 @@ MESHES = {
     "fsdp 8": dict(data=1, fsdp=8),
     "data 2 x fsdp 4": dict(data=2, fsdp=4),
     "data 2 x fsdp 2 x tensor 2": dict(data=2, fsdp=2, tensor=2),
+    "replica 2 x data 2 x fsdp 2": dict(replica=2, data=2, fsdp=2),
 }
 SWITCHES = {
     "place": dict(),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_pathological import pathological as formula_of
 
+from place_jax.objectives import pathological
 from place_jax.objectives.pathological import pathological_loss
 
 CASES = {
@@ -155,6 +156,46 @@ def test_any_shape_equals_its_formula(reports, queries, statements, switch):
     batch = cases.batch(tuple(reports), max_sentences=3, statements=statements)
     outputs = cases.outputs(len(reports), max_sentences=3, queries=queries)
     check_against_formula(batch, outputs, cases.config(tau_m=0.3, **SWITCHES[switch]))
+
+
+@pytest.mark.parametrize("scope", ["batch", "report"])
+def test_one_to_one_of_too_many_sentences_equals_the_formula_of_those_drawn(scope):
+    batch = cases.batch((7, 5, 2), max_sentences=7, statements=9)
+    outputs = cases.outputs(3, max_sentences=7)
+    config, step = cases.config(match="one_to_one", scope=scope), np.int32(4)
+    arrays, join = cases.split(outputs)
+    with jax.enable_x64(True):
+        taking = pathological.taking_part(outputs, batch, config, step)
+        loss, found = jax.jit(
+            jax.value_and_grad(
+                lambda a: pathological.pathological_loss(join(a), batch, config, step)[0]
+            )
+        )(arrays)
+    same = (np.asarray(taking.t_por)[:, :, None] == outputs.t_por[:, None]).all(-1)
+    assert same.sum(-1).min() == same.sum(-1).max() == 1 and not same[:, :, 3:].all()
+    place = same.argmax(-1)
+
+    def formula(v_por, t_por):
+        return formula_of(
+            v_por,
+            np.take_along_axis(t_por, place[..., None], axis=1),
+            np.asarray(taking.statement),
+            np.asarray(taking.mask),
+            batch["example_mask"],
+            0.1,
+            5.0,
+            match="one_to_one",
+            scope=scope,
+            said=(batch["statement"], batch["sentence_mask"]),
+        )[0]
+
+    np.testing.assert_allclose(loss, formula(outputs.v_por, outputs.t_por), atol=1e-12)
+    for name in ("v_por", "t_por"):
+        given_ = {n: getattr(outputs, n) for n in ("v_por", "t_por")}
+        slope = reference.numeric_gradient(
+            lambda x, name=name, given_=given_: formula(**given_ | {name: x}), given_[name]
+        )
+        np.testing.assert_allclose(found[name], slope, atol=1e-8, err_msg=name)
 
 
 def test_float32_keeps_close_to_the_formula_at_the_highest_logit_scale():
