@@ -121,7 +121,8 @@ def _is_run_of(workdir: pathlib.Path, config, manifest_hash: str) -> bool:
 
     if not all((workdir / name).exists() for name in ("config.json", "result.json", "report.html")):
         return False
-    theirs = dict(configuration.flatten(json.loads((workdir / "config.json").read_text())))
+    theirs = configuration.from_json((workdir / "config.json").read_text())
+    theirs = dict(configuration.flatten(theirs))
     ours = dict(configuration.flatten(config))
     if any(theirs.get(key) != value for key, value in ours.items() if key not in _WITHOUT_EFFECT):
         return False
@@ -139,10 +140,14 @@ def _add(store: pathlib.Path, name: str, seed: int, found: dict, columns, order)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         kept = _read(store)
-        kept.setdefault(name, {})[str(seed)] = {
-            key: value
-            for key, value in found.items()
-            if key in _ABOUT or key.removesuffix("_ci_low").removesuffix("_ci_high") in columns
+        now = found["overrides"]
+        same = {s: run for s, run in kept.get(name, {}).items() if run.get("overrides", now) == now}
+        kept[name] = same | {
+            str(seed): {
+                key: value
+                for key, value in found.items()
+                if key in _ABOUT or key.removesuffix("_ci_low").removesuffix("_ci_high") in columns
+            }
         }
         kept = {row: dict(sorted(kept[row].items())) for row in order if row in kept}
         aside = store.with_suffix(".part")

@@ -22,6 +22,9 @@ COLUMNS = {
     "r2_with_right_mean": "R² with the mean set right",
     "spread": "spread of predictions over that of targets",
     "correlation": "correlation of both about their means",
+    "mean_left_by_rank_8": "share of the mean matrix that rank 8 leaves",
+    "mean_left_by_rank_16": "rank 16",
+    "mean_left_by_rank_32": "rank 32",
 }
 
 
@@ -31,6 +34,7 @@ def parts_of_error(run: str, data_dir: str, examples: int) -> dict:
     import numpy as np
 
     from data_pipelines.batches import open_data
+    from place_jax.models.principal_factors import principal_factors
     from place_jax.objectives.correlation import correlation_pairs
     from place_jax.predictor import Predictor
     from place_jax.training import checkpoints
@@ -63,6 +67,15 @@ def parts_of_error(run: str, data_dir: str, examples: int) -> dict:
     spread, other = over_pairs(mean(own_target**2)), over_pairs(mean(own_predicted**2))
     shared = over_pairs(mean(own_target * own_predicted))
     error = wrong_mean + other + spread - 2 * shared
+    matrix = np.where(count > 0, mean(target), 0).astype(np.float32)
+    own = np.eye(len(matrix), dtype=bool)
+
+    def left(rank):
+        rows = np.asarray(principal_factors(matrix, rank, longest=0.99))
+        return float(
+            np.square((rows @ rows.T - matrix)[~own]).sum() / np.square(matrix[~own]).sum()
+        )
+
     return {
         "r2": 1 - error / spread,
         "lost_to_mean": wrong_mean / spread,
@@ -70,6 +83,7 @@ def parts_of_error(run: str, data_dir: str, examples: int) -> dict:
         "spread": other / spread,
         "correlation": shared / (other * spread) ** 0.5,
         "variance_of_target": spread,
+        **{f"mean_left_by_rank_{rank}": left(rank) for rank in (8, 16, 32)},
         "examples": len(target),
         "code": checkpoints.read_metadata(checkpoints.find(run))["code_revision"],
     }
