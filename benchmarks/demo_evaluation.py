@@ -19,16 +19,17 @@ RESULT = pathlib.Path(__file__).parent / "results" / "demo_evaluation.json"
 def requests(data: str) -> dict:
     """What is asked, by name."""
     from place_jax.transfer.checkpoint_scores import Request
+    from place_jax.transfer.subgroups import Subgroups
     from place_jax.transfer.zero_shot_task import ZeroShotOptions
 
     classes = ZeroShotOptions(classes=("5x200",), transductive=True, sensitivity=True)
     return {
-        "linear": Request("linear", data, subgroups=("view", "device")),
+        "linear": Request("linear", data, subgroups=Subgroups(("view", "device"))),
         "zero-shot": Request("zero-shot", data, zero_shot=classes),
         "retrieval": Request("retrieval", data, zero_shot=classes),
         "retrieval of all pairs": Request("retrieval", data, pool=0),
         "grounding": Request("grounding", data),
-        "fine-tune": Request("fine-tune", data, fractions=(0.1,), seeds=1),
+        "fine-tune": Request("fine-tune", data, seeds=1),
     }
 
 

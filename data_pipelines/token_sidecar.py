@@ -88,12 +88,12 @@ def write_vocabulary(folder: epath.Path, tokenizer: Tokenizer) -> None:
     folder_layout.write_bytes(path, text.encode())
 
 
-def tokenize(folder: os.PathLike | str, vocab: os.PathLike | str) -> str:
+def tokenize(folder: os.PathLike | str, vocab: os.PathLike | str | Tokenizer) -> str:
     """Tokenises a prepared folder with another vocabulary, which becomes the folder's own.
 
     Args:
       folder: a finished prepared folder.
-      vocab: a WordPiece vocab.txt.
+      vocab: a WordPiece vocab.txt, or a tokenizer.
 
     Returns:
       The vocabulary's hash.
@@ -103,7 +103,7 @@ def tokenize(folder: os.PathLike | str, vocab: os.PathLike | str) -> str:
     """
     folder = epath.Path(folder)
     manifest = folder_layout.read_manifest(folder)
-    tokenizer = Tokenizer.from_file(Path(vocab))
+    tokenizer = vocab if isinstance(vocab, Tokenizer) else Tokenizer.from_file(Path(vocab))
     write_vocabulary(folder, tokenizer)
     for split in manifest["splits"]:
         write_split(folder, manifest["name"], split, tokenizer)
@@ -129,7 +129,8 @@ def load_vocabulary(folder: epath.Path, vocab_hash: str) -> Tokenizer:
             "other_vocabulary",
             f"{os.fspath(folder)!r} has no tokens of vocabulary {vocab_hash} (it has "
             f"{', '.join(sorted(have)) or 'none'}): run `place tokenize {os.fspath(folder)} "
-            "--vocab VOCAB` with that vocabulary's vocab.txt",
+            "--vocab VOCAB` with that vocabulary's vocab.txt, or with the checkpoint that was "
+            "trained on it",
         )
     # Not splitlines: that would cut at rarer characters, which are pieces of some vocabularies.
     return Tokenizer(path.read_text().removesuffix("\n").split("\n"))

@@ -247,13 +247,21 @@ def _add_tokenize(verbs) -> None:
         "place tokenize DATA --vocab vocab.txt",
     )
     parser.add_argument("dir", help="a folder that `place prepare` wrote")
-    parser.add_argument("--vocab", required=True, help="a WordPiece vocab.txt")
+    parser.add_argument(
+        "--vocab", required=True, help="a WordPiece vocab.txt, or a checkpoint for its vocabulary"
+    )
 
 
 def _tokenize(arguments) -> None:
-    from data_pipelines.prepare import tokenize
+    from data_pipelines.token_sidecar import tokenize
 
-    tokenize(arguments.dir, arguments.vocab)
+    vocab = arguments.vocab
+    if os.path.isdir(vocab):
+        from data_pipelines.tokenizer import Tokenizer
+        from place_jax.training.checkpoints import find, read_metadata
+
+        vocab = Tokenizer(read_metadata(find(vocab))["vocabulary"])
+    tokenize(arguments.dir, vocab)
 
 
 def _add_inspect(verbs) -> None:

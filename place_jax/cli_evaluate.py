@@ -5,6 +5,7 @@ import math
 import pathlib
 from collections.abc import Callable, Mapping
 
+_MAPS = ("attention", "similarity", "evidence")
 TASKS = ("linear", "fine-tune", "zero-shot", "retrieval", "grounding")
 
 
@@ -30,8 +31,14 @@ def add(verbs, add_verb: Callable) -> None:
         "--subgroups",
         nargs="+",
         default=[],
-        choices=("view", "device"),
-        help="of linear and zero-shot: score these parts of the split by themselves too",
+        metavar="NAME",
+        help="of linear and zero-shot: score parts of the split by themselves too: view, device, "
+        "or columns of --subgroup-table such as sex and age",
+    )
+    parser.add_argument(
+        "--subgroup-table",
+        metavar="CSV",
+        help="with a column of image, study or patient identifiers; of a prepared folder, its CSV",
     )
     parser.add_argument(
         "--classes",
@@ -93,6 +100,13 @@ def add(verbs, add_verb: Callable) -> None:
         help="in the place of --data: image, phrase, and x, y, w, h or mask a row; MS-CXR's file "
         "as it is",
     )
+    grounding.add_argument(
+        "--maps",
+        nargs="+",
+        choices=_MAPS,
+        default=_MAPS,
+        help="kinds of maps; evidence takes longest (all)",
+    )
     grounding.add_argument("--images", help="where its image paths start; else its own folder")
     grounding.add_argument(
         "--training-phrases", metavar="CSV", help="another such file, for the mean region"
@@ -101,7 +115,9 @@ def add(verbs, add_verb: Callable) -> None:
 
 def _evaluate(arguments) -> None:
     from place_jax.transfer.checkpoint_scores import Request, evaluate_checkpoint, read_prompts
+    from place_jax.transfer.maps import MapKind
     from place_jax.transfer.protocols.fine_tune import FineTuneRecipe
+    from place_jax.transfer.subgroups import Subgroups
     from place_jax.transfer.zero_shot import Combine
     from place_jax.transfer.zero_shot_task import ZeroShotOptions
 
@@ -125,7 +141,10 @@ def _evaluate(arguments) -> None:
             batch_size=arguments.batch_size,
             epochs=arguments.epochs,
         ),
-        subgroups=tuple(arguments.subgroups),
+        subgroups=Subgroups(
+            tuple(arguments.subgroups),
+            pathlib.Path(arguments.subgroup_table) if arguments.subgroup_table else None,
+        ),
         zero_shot=ZeroShotOptions(
             combine=Combine(arguments.combine),
             classes=tuple(arguments.classes),
@@ -134,6 +153,7 @@ def _evaluate(arguments) -> None:
         ),
         pool=arguments.pool,
         resamplings=arguments.resamplings,
+        maps=tuple(MapKind(name) for name in arguments.maps),
         phrases=arguments.phrases,
         images=arguments.images,
         training_phrases=arguments.training_phrases,
@@ -141,6 +161,7 @@ def _evaluate(arguments) -> None:
     protocol, scores = evaluate_checkpoint(request, arguments.checkpoint, against=arguments.against)
     print(f"protocol: {protocol}")
     print_scores(scores)
+    _warn_of_few(scores)
     if arguments.out:
         _write(pathlib.Path(arguments.out), protocol, scores)
 
@@ -163,6 +184,18 @@ def _write(out: pathlib.Path, protocol: str, scores) -> None:
     aside.replace(out)
     pictures = write_pictures(scores.details, out.with_suffix(""))
     print(f"written: {', '.join(str(path) for path in (out, *pictures))}")
+
+
+def _warn_of_few(scores: Mapping[str, float]) -> None:
+    """Says so where a number cannot stand by itself."""
+    from place_jax.transfer.sample_sizes import FEW_PATIENTS
+
+    patients = [count for name, count in scores.items() if name.endswith("/patients")]
+    if patients and min(patients) < FEW_PATIENTS:
+        print(
+            f"Of {min(patients):.0f} patients, which are few: no score here stands by itself; read "
+            "its interval, and the positives of its label."
+        )
 
 
 def _line(name: str, value: float) -> str:

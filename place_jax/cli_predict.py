@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 NOTICE = "Research software, not a medical device: not for the care of any patient."
-_MAPS = ("attention", "similarity")
+_MAPS = ("evidence", "attention", "similarity")
 
 
 def add(verbs, add_verb: Callable) -> None:
@@ -49,7 +49,8 @@ def add(verbs, add_verb: Callable) -> None:
         "--map",
         choices=_MAPS,
         default=_MAPS[0],
-        help="attention of the V-PORs that match (default), or similarity of each patch",
+        help="evidence: how much a place adds to the match with the V-PORs (default); their "
+        "attention; or similarity of each patch",
     )
     parser.add_argument("--out", required=True, metavar="MAP.png", help="a PNG file, or .npy")
 
@@ -133,7 +134,7 @@ def _ground(arguments) -> int:
         f"highest at x={x} y={y} of {pixels.shape[1]} x {pixels.shape[0]} pixels "
         f"({arguments.map} {found.max():.3f}, mean {found.mean():.3f}): {out}"
     )
-    print(f"It is where the model looked, no proof that something is there.\n{NOTICE}")
+    print(f"It is where the model found the text, no proof that something is there.\n{NOTICE}")
     return 0
 
 

@@ -12,6 +12,7 @@ _DPI = 100
 _NOTICE = "research software, not a medical device"
 _SAID = {
     "attention": "attention of the matching V-PORs, of its maximum",
+    "evidence": "evidence: match of the V-PORs with a place less without it",
     "similarity": "share of the cosine of image and text, mean = cosine",
 }
 

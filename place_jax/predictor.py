@@ -24,8 +24,10 @@ from data_pipelines.reports import split_sentences
 from data_pipelines.tokenizer import Tokenizer
 from place_jax.models.functional import Model, learned_temperature
 from place_jax.transfer.controls import trains_observations
+from place_jax.transfer.evidence import gather_evidence
 from place_jax.transfer.geometry import uncrop
-from place_jax.transfer.maps import MapKind, Observed, matched_attention, patch_similarity
+from place_jax.transfer.grounding import make_maps
+from place_jax.transfer.maps import MapKind, Observed
 from place_jax.transfer.texts import EncodedTexts, encode_texts
 
 Image = str | os.PathLike | bytes | np.ndarray
@@ -136,42 +138,44 @@ class Predictor:
         return learned_temperature(self.params)
 
     def ground(
-        self, image: Image, text: str, *, kind: MapKind | str = MapKind.ATTENTION
+        self, image: Image, text: str, *, kind: MapKind | str = MapKind.EVIDENCE
     ) -> np.ndarray:
-        """Where the model saw what the text says, [h, w] float32 at the image's own size.
+        """Where in the image the text is, [h, w] float32 at the image's own size.
 
-        "attention" is that of the V-POR that each sentence matches best, mean over sentences,
-        scaled to a maximum of 1 and 0 outside of the crop that the model saw: where it looked.
-        "similarity" is each place's share of the cosine of image and text (their mean is the
-        cosine), and its lowest value outside of the crop. Neither proves that something is there.
+        "evidence": how much better the V-PORs match the text where they may read a place, in units
+        of the cosine. "attention": where the V-POR that each sentence matches best looked, mean
+        over sentences, scaled to a maximum of 1. "similarity": each place's share of the cosine of
+        image and text; their mean is the cosine. Outside of the crop that the model saw attention
+        is 0 and the others have their lowest value. None proves that something is there.
 
         Raises:
-          BadInput: for a text of unknown words; ValueError for a kind that is not known, or for
-            attention of a model without observations.
+          BadInput: for a text of unknown words; ValueError for a kind that is not known, or that
+            needs observations of a model without.
         """
         kinds = [kind.value for kind in MapKind]
         if kind not in kinds and not isinstance(kind, MapKind):
             raise ValueError(f"map {kind!r} is not known: use one of {', '.join(kinds)}")
         kind = MapKind(kind)
-        if kind is MapKind.ATTENTION and not trains_observations(self.config):
+        if kind is not MapKind.SIMILARITY and not trains_observations(self.config):
             raise ValueError(
                 f"this checkpoint (objective={self.config.objective}, "
-                f"lambda_p={self.config.loss.lambda_p}) trained no observations whose attention "
-                "grounds a text: use the map 'similarity', or a checkpoint of objective=place with "
-                "lambda_p above 0"
+                f"lambda_p={self.config.loss.lambda_p}) trained no observations that ground a "
+                "text: use the map 'similarity', or a checkpoint of objective=place with lambda_p "
+                "above 0"
             )
         original = self._opened(image)
         stored = image_files.fit_long_side(original, self.image_size, window=self.dicom_window)
         encoded = self._texts([split_sentences(text) or [text]])
-        seen = self.observe([original])
-        if kind is MapKind.SIMILARITY:
-            text_embedding, patches = encoded.report_embedding[0], seen.patch_embedding[0]
-            crop = patch_similarity(text_embedding, patches, self.crop_size)
-            outside = float(crop.min())
-        else:
-            sentences = encoded.t_por[0][encoded.sentence_mask[0]]
-            looked = (seen.v_por[0], seen.v_por_attention[0], self.crop_size)
-            crop = np.mean([matched_attention(t, *looked) for t in sentences], axis=0)
+        evidence = None
+        if kind is MapKind.EVIDENCE:
+            pixels = image_files.pad_and_crop(stored, self.crop_size)[None, :, :, None]
+            weights = self.model, self.params, self.model_state
+            batch = pixels, np.ones(1, bool)
+            evidence = gather_evidence(weights, [batch], [(0, 0)], encoded, self.config)
+        maps = make_maps(self.observe([original]), encoded, [kind], self.crop_size, evidence)
+        crop = maps[kind](0, 0)
+        outside = float(crop.min())
+        if kind is MapKind.ATTENTION:
             crop, outside = crop / crop.max(), 0.0
         height, width = original.shape
         found = uncrop(crop, stored.shape, self.image_size, outside=outside)

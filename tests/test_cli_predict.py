@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -32,6 +33,19 @@ def folder(phantom_dir, tmp_path_factory):
     (out / "deep" / "f_empty.png").write_bytes(b"")
     (out / "notes.txt").write_text("no image")
     return out
+
+
+def test_other_data_get_the_tokens_of_a_checkpoint(run, phantom_dir, tmp_path, capsys):
+    other = tmp_path / "data"
+    shutil.copytree(phantom_dir, other)
+    vocabulary = open_data(phantom_dir).tokenizer.hash
+    (other / "vocab.txt").unlink()
+    shutil.rmtree(other / "tokens")
+    score = ["evaluate", "retrieval", "--checkpoint", run, "--data", str(other)]
+    assert cli.main(score) == 1
+    assert "or with the checkpoint that was trained on it" in capsys.readouterr().err
+    assert cli.main(["tokenize", str(other), "--vocab", run]) == 0
+    assert open_data(other).tokenizer.hash == vocabulary
 
 
 def test_a_folder_is_embedded_and_its_bad_files_named(run, folder, tmp_path, capsys):
@@ -82,7 +96,7 @@ def test_pairs_are_calibrated_by_a_file(run, folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "side"), [("attention", "e_large", 6000), ("similarity", "a_plain", 64)]
+    ("kind", "name", "side"), [("evidence", "e_large", 6000), ("similarity", "a_plain", 64)]
 )
 def test_ground_draws_a_picture(run, folder, tmp_path, capsys, kind, name, side):
     out = tmp_path / "map.png"

@@ -11,6 +11,7 @@ from data_pipelines.image import decode_png
 from data_pipelines.records import BadInput
 from place_jax import Predictor
 from place_jax.transfer.features import extract_features
+from place_jax.transfer.maps import MapKind
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +92,14 @@ def test_zero_shot_takes_any_number_of_images_and_prompts(predictor, records):
 
 def test_map_is_at_the_images_own_resolution(predictor, records):
     pixels = cv2.resize(decode_png(records[0]["image"]), (150, 210))
-    found = predictor.ground(pixels, "Large left pleural effusion.")
-    assert found.shape == (210, 150) and found.dtype == np.float32
-    assert np.isfinite(found).all() and found.min() >= 0
-    assert 0.9 < found.max() <= 1
-    # The crop of 48 of 64 pixels leaves the upper and lower eighth unseen.
-    assert (found[:20] == 0).all() and (found[-20:] == 0).all()
+    for kind in MapKind:
+        found = predictor.ground(pixels, "Large left pleural effusion.", kind=kind)
+        assert found.shape == (210, 150) and found.dtype == np.float32
+        assert np.isfinite(found).all() and found.min() < found.max()
+        # The crop of 48 of 64 pixels leaves the upper and lower eighth unseen.
+        assert (found[:20] == found.min()).all() and (found[-20:] == found.min()).all()
+        if kind is MapKind.ATTENTION:
+            assert found.min() == 0 and 0.9 < found.max() <= 1
 
 
 def test_a_similarity_map_is_shared_out_cosine(predictor, records):
@@ -117,7 +120,7 @@ def test_a_model_without_trained_observations_has_similarity_maps_alone(phantom_
     with pytest.raises(ValueError, match="objective=clip"):
         other.ground(records[0]["image"], "effusion")
     assert np.isfinite(other.ground(records[0]["image"], "effusion", kind="similarity")).all()
-    with pytest.raises(ValueError, match="use one of attention, similarity"):
+    with pytest.raises(ValueError, match="use one of attention, similarity, evidence"):
         other.ground(records[0]["image"], "effusion", kind="saliency")
 
 

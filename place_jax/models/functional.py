@@ -125,6 +125,17 @@ class Model:
         length = jnp.linalg.norm(jnp.mean(patches, axis=1), axis=-1)
         return patches / jnp.maximum(length, 1e-12)[:, None, None]
 
+    def observe_views(
+        self, params: Params, model_state: Params, image: Array, visible: Array
+    ) -> Array:
+        """V-PORs [B, M, Q, E] of M views of each image [B, H, W, 1] uint8.
+
+        A view is the patches that queries may read, [M, N] bool; the encoder has seen all.
+        """
+        place = self._merge(params, model_state)
+        observed = place.observations_of_views(normalise_pixels(image), visible)
+        return jnp.swapaxes(observed, 0, 1)
+
     def encode_texts(
         self,
         params: Params,

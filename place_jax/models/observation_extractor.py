@@ -68,12 +68,21 @@ class ObservationExtractor(nnx.Module):
         self.blocks = stack_blocks(config.depth, shape, numerics, rngs=rngs)
         self.norm = layer_norm(config.width, numerics, rngs=rngs)
 
-    def __call__(self, patch_tokens: Array) -> tuple[Array, Array]:
+    def __call__(self, patch_tokens: Array, visible: Array | None = None) -> tuple[Array, Array]:
         """Reads [B, N, D_image] to observations [B, Q, D] and their attention [B, Q, N].
 
         The attention is the last block's, mean over heads, in at least float32; rows sum to 1.
+
+        Args:
+          patch_tokens: [B, N, D_image].
+          visible: [N] bool, the patches that queries may read; None for all.
         """
         queries = self.queries[...]
         x = jnp.broadcast_to(queries, (patch_tokens.shape[0], *queries.shape))
-        x, attention = run_blocks(self.blocks, x, self.numerics, context=patch_tokens)
+        mask = None
+        if visible is not None:
+            mask = jnp.broadcast_to(visible, (patch_tokens.shape[0], 1, visible.shape[0]))
+        x, attention = run_blocks(
+            self.blocks, x, self.numerics, context=patch_tokens, context_mask=mask
+        )
         return self.norm(x), attention

@@ -130,6 +130,22 @@ class Place(nnx.Module):
             "v_por_attention": attention,
         }
 
+    def observations_of_views(self, image: Array, visible: Array) -> Array:
+        """V-PORs [M, B, Q, E] where queries may read some patches alone.
+
+        Args:
+          image: [B, H, W, 1], normalised; encoded once, and whole.
+          visible: [M, N] bool, M views.
+        """
+        local = self.image.local_tokens(image)
+        tokens = local if self.reads is Reads.STEM else self.image.mix(local)
+
+        def one(seen: Array) -> Array:
+            return self.v_por_projection(self.observation(tokens, seen)[0])
+
+        # All views at once would be M times the memory.
+        return jax.lax.map(one, visible, batch_size=16)
+
     def null_observation(self) -> Array | None:
         """The null V-POR [E] of unit length, or None."""
         return unit_norm(self.null_v_por[...]) if self.has_null else None

@@ -23,12 +23,14 @@ from place_jax.transfer.features import Features, extract_features
 from place_jax.transfer.fine_tune import evaluate_fine_tuned
 from place_jax.transfer.image_features import extract_image_features
 from place_jax.transfer.linear import FRACTIONS, check_runs, evaluate_linear
+from place_jax.transfer.maps import MapKind
 from place_jax.transfer.phrase_grounding import evaluate_phrases
 from place_jax.transfer.protocols.class_lists import classes_named
 from place_jax.transfer.protocols.descriptions import describe
 from place_jax.transfer.protocols.fine_tune import FineTuneRecipe
 from place_jax.transfer.retrieval import evaluate_retrieval
-from place_jax.transfer.subgroups import find_groups
+from place_jax.transfer.sample_sizes import sample_sizes
+from place_jax.transfer.subgroups import Subgroups, find_groups
 from place_jax.transfer.zero_shot import check_prompts
 from place_jax.transfer.zero_shot_task import ZeroShotOptions, run_zero_shot
 
@@ -60,6 +62,7 @@ class Request:
       zero_shot: of zero-shot, what else is asked; its classes are retrieval's too.
       pool: of retrieval: distinct reports to choose from, 0 for all; None for the checkpoint's.
       resamplings: of retrieval by class: lists drawn.
+      maps: of grounding.
       phrases: of grounding: a CSV of phrases with regions, in the place of `data_dir`.
       images: where the paths of `phrases` start from; None for its folder.
       training_phrases: another such CSV, for the mean region.
@@ -73,10 +76,11 @@ class Request:
     fractions: Sequence[float] = FRACTIONS
     seeds: int = 5
     recipe: FineTuneRecipe = FineTuneRecipe()
-    subgroups: Sequence[str] = ()
+    subgroups: Subgroups = Subgroups()
     zero_shot: ZeroShotOptions = ZeroShotOptions()
     pool: int | None = None
     resamplings: int = 5
+    maps: Sequence[MapKind] = tuple(MapKind)
     phrases: str | os.PathLike | None = None
     images: str | os.PathLike | None = None
     training_phrases: str | os.PathLike | None = None
@@ -145,6 +149,7 @@ def _scores(request: Request, checkpoint: str | os.PathLike) -> Scores:
             images=images,
             training=training,
             split=request.split,
+            maps=request.maps,
             bootstrap=config.evaluation.bootstrap,
             seed=config.seed,
         )
@@ -174,7 +179,9 @@ def _scores(request: Request, checkpoint: str | os.PathLike) -> Scores:
         )
     if request.task in ("grounding", "controls"):
         model, task = predictor.model, (request.task,)
-        scores = evaluate(model, *weights, data, request.split, config, mesh=mesh, tasks=task)
+        scores = evaluate(
+            model, *weights, data, request.split, config, mesh=mesh, tasks=task, maps=request.maps
+        )
     else:
         scores = _embedded(request, predictor, weights, data, mesh)
     if not scores:
@@ -205,6 +212,8 @@ def _embedded(request: Request, predictor: Predictor, weights, data: PreparedDat
         features = extract(split)
         pool = config.evaluation.retrieval_pool if request.pool is None else request.pool
         scores = evaluate_retrieval(features, pool=pool, **scoring)
+        if scores:
+            scores |= sample_sizes(features.patient_id).prefixed(f"retrieval/{split}")
         if request.zero_shot.classes:
             classes = classes_named(request.zero_shot.classes, data.label_names)
             scores |= evaluate_class_retrieval(
@@ -217,7 +226,7 @@ def _embedded(request: Request, predictor: Predictor, weights, data: PreparedDat
     validation = None
     if split == "test" and data.splits.get("validation"):
         validation = extract("validation")
-    return run_zero_shot(
+    scores = run_zero_shot(
         (predictor.model, *weights),
         features,
         data,
@@ -227,6 +236,10 @@ def _embedded(request: Request, predictor: Predictor, weights, data: PreparedDat
         validation=validation,
         **scoring,
     )
+    if scores:
+        sizes = sample_sizes(features.patient_id, features.labels, features.label_names)
+        scores |= sizes.prefixed(f"zero_shot/{split}")
+    return scores
 
 
 def _check_splits(data: PreparedData, task: str) -> None:
@@ -258,7 +271,7 @@ def _linear(request: Request, predictor: Predictor, weights, data: PreparedData,
     }
     test = features["test"][0]
     groups = find_groups(
-        data, "test", names=request.subgroups, index=test.index, labels=test.labels
+        data, "test", subgroups=request.subgroups, index=test.index, labels=test.labels
     )
     trained, untrained = (
         evaluate_linear(
@@ -274,4 +287,5 @@ def _linear(request: Request, predictor: Predictor, weights, data: PreparedData,
         for which in (0, 1)
     )
     trained |= over_untrained(trained, untrained)
+    trained |= sample_sizes(test.patient_id, test.labels, test.label_names).prefixed("linear/test")
     return trained

@@ -12,8 +12,10 @@ from place_jax.metrics.classification import known
 from place_jax.metrics.scores import Scores
 from place_jax.models.functional import Model
 from place_jax.transfer.controls import evaluate_controls, trains_observations
-from place_jax.transfer.features import extract_features
+from place_jax.transfer.evidence import gather_evidence
+from place_jax.transfer.features import extract_features, split_batches
 from place_jax.transfer.grounding import (
+    asked_pairs,
     evaluate_grounding,
     linked_phrases,
     make_maps,
@@ -27,6 +29,7 @@ from place_jax.transfer.texts import encode_texts
 from place_jax.transfer.zero_shot_task import run_zero_shot
 
 TASKS = ("zero-shot", "retrieval", "grounding", "controls")
+IN_LOOP = (MapKind.ATTENTION, MapKind.SIMILARITY)  # evidence takes many times as long
 
 
 def evaluate(
@@ -40,6 +43,7 @@ def evaluate(
     mesh: Mesh | None = None,
     tasks: Sequence[str] = TASKS,
     prompts: Mapping | None = None,
+    maps: Sequence[MapKind] = IN_LOOP,
     bootstrap: int | None = None,
     on_batch: Callable[[], None] | None = None,
 ) -> Scores:
@@ -58,6 +62,7 @@ def evaluate(
       mesh: the mesh that `params` live on; None for one device.
       tasks: of TASKS.
       prompts: zero-shot prompts; None for the data's own, or else CheXzero's templates.
+      maps: of grounding.
       bootstrap: replicates over patients for 95 % intervals, 0 for none; None for
         config.evaluation.bootstrap.
       on_batch: called before each batch; may raise to stop.
@@ -91,11 +96,17 @@ def evaluate(
         crop = config.data.crop_size
         phrases, texts = linked_phrases(find_links(features, data, split, crop), crop)
         if phrases:
-            kinds = list(MapKind) if observed else [MapKind.SIMILARITY]
+            kinds = list(maps) if observed else [MapKind.SIMILARITY]
             encoded = encode_texts(*weights, [[t] for t in texts], data.tokenizer, config=config)
+            evidence = None
+            if MapKind.EVIDENCE in kinds:
+                stream = split_batches(data, split, **reading)
+                images = ((batch["image"], batch["example_mask"]) for batch in stream)
+                pairs = asked_pairs(phrases, features.patient_id)
+                evidence = gather_evidence(weights, images, pairs, encoded, config)
             out |= evaluate_grounding(
                 phrases,
-                make_maps(features, encoded, kinds, crop),
+                make_maps(features, encoded, kinds, crop, evidence),
                 patient_id=features.patient_id,
                 prior=make_prior(training_regions(data, crop)),
                 **scoring,

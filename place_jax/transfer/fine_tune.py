@@ -31,6 +31,7 @@ from place_jax.transfer.names import percent
 from place_jax.transfer.probe import Examples, macro_auroc, train_probes
 from place_jax.transfer.protocols import linear_probe
 from place_jax.transfer.protocols.fine_tune import FineTuneRecipe
+from place_jax.transfer.sample_sizes import sample_sizes
 
 _SPLITS = ("train", "validation", "test")
 
@@ -107,6 +108,7 @@ def evaluate_fine_tuned(
     patients = {split: [r["patient_id"] for r in found] for split, found in records.items()}
     classes = scored_classes(labels, data.label_names, data.name)
     columns = [data.label_names.index(name) for name in classes]
+    sizes = sample_sizes(patients["test"], labels["test"], data.label_names)
     labels = {split: found[:, columns] for split, found in labels.items()}
     reading = {"config": config, "mesh": mesh, "max_examples": limit}
     features = {
@@ -116,7 +118,7 @@ def evaluate_fine_tuned(
     features = {split: found[0].features for split, found in features.items()}
     task = _Task(model, data, config, mesh, recipe, labels, features, limit)
     weights = resample(patients["test"], bootstrap, seed) if bootstrap else None
-    out = Scores()
+    out = sizes.prefixed("fine_tune/test")
     for fraction in fractions:
         runs, sizes = [], []
         for k in range(seeds):

@@ -1,5 +1,7 @@
 """From pixels of a stored image to pixels of the crop that the model saw, and back."""
 
+import enum
+
 import cv2
 import numpy as np
 
@@ -32,14 +34,18 @@ def uncrop(
     return out
 
 
-def enlarge(attention: np.ndarray, side: int) -> np.ndarray:
-    """Attention [N] to the patches of a square grid as a map [side, side] of pixels.
+class Between(enum.Enum):
+    """How a map goes on between the centres of patches."""
 
-    Bilinear between the centres of patches, float32.
-    """
-    grid = round(len(attention) ** 0.5)
+    LINEAR = cv2.INTER_LINEAR  # its maximum is always at the centre of a patch
+    CUBIC = cv2.INTER_CUBIC  # its maximum may lie between; leaves the range of the patches a little
+
+
+def enlarge(values: np.ndarray, side: int, between: Between = Between.LINEAR) -> np.ndarray:
+    """Values [N] of the patches of a square grid as a map [side, side] of pixels, float32."""
+    grid = round(len(values) ** 0.5)
     return cv2.resize(
-        attention.reshape(grid, grid).astype(np.float32),
+        values.reshape(grid, grid).astype(np.float32),
         (side, side),
-        interpolation=cv2.INTER_LINEAR,
+        interpolation=between.value,
     )

@@ -1,7 +1,8 @@
 """Grounding: does the map of a phrase show the region that the phrase speaks of?
 
 Anatomy alone makes hits, so a score means something only above its controls: another patient's
-image, another phrase on the same image, and the mean region of the training set.
+image, another phrase on the same image, and the mean region of the training set: of all findings,
+of this one, and of this one where the phrase says that it is.
 """
 
 import dataclasses
@@ -13,14 +14,20 @@ from place_jax.metrics.bootstrap import resample, resampled_mean
 from place_jax.metrics.grounding import contrast_to_noise, mean_iou, pointing_hit
 from place_jax.metrics.scores import Scores
 from place_jax.transfer.features import Features
+from place_jax.transfer.geometry import Between, enlarge
 from place_jax.transfer.maps import MapKind, Observed, matched_attention, patch_similarity
+from place_jax.transfer.place_words import place_words
 from place_jax.transfer.sentence_regions import LinkedSentence
 from place_jax.transfer.texts import EncodedTexts
 
 MapOf = Callable[[int, int], np.ndarray]  # (row of the images, row of the texts) -> [c, c]
 
 _METRICS = {"pointing": pointing_hit, "iou": mean_iou, "cnr": contrast_to_noise}
-_SUFFIX = {MapKind.ATTENTION: "", MapKind.SIMILARITY: "_similarity"}
+_SUFFIX = {
+    MapKind.ATTENTION: "",
+    MapKind.SIMILARITY: "_similarity",
+    MapKind.EVIDENCE: "_evidence",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +39,14 @@ class Phrase:
       text: row of the texts.
       mask: [c, c] bool, the region in the crop that the model saw.
       label: what kind of thing it is, such as a finding.
+      said: where the phrase says that it is, of `place_words`.
     """
 
     row: int
     text: int
     mask: np.ndarray
     label: Hashable
+    said: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,34 +56,48 @@ class RegionPrior:
     Attributes:
       mean: [c, c] over all regions of the training set.
       by_label: the same of each label.
+      by_phrase: the same of each label and of where it is said to be: what can be known of a phrase
+        that is read without its image.
     """
 
     mean: np.ndarray
     by_label: Mapping[Hashable, np.ndarray]
+    by_phrase: Mapping[tuple[Hashable, frozenset[str]], np.ndarray]
 
 
-def make_prior(regions: Sequence[tuple[Hashable, np.ndarray]]) -> RegionPrior | None:
-    """Of (label, mask [c, c]) of training phrases; None without any."""
+def make_prior(regions: Sequence[tuple[Hashable, str, np.ndarray]]) -> RegionPrior | None:
+    """Of (label, text, mask [c, c]) of training phrases; None without any."""
     if not regions:
         return None
+    labels = [label for label, _, _ in regions]
+    masks = [mask for _, _, mask in regions]
+    said = [(label, place_words(text)) for label, text, _ in regions]
+    return RegionPrior(np.mean(masks, axis=0), _means(labels, masks), _means(said, masks))
+
+
+def _means(keys: Sequence[Hashable], masks: Sequence[np.ndarray]) -> dict[Hashable, np.ndarray]:
+    """The mean mask of each key."""
     sums: dict[Hashable, np.ndarray] = {}
-    counts: dict[Hashable, int] = {}
-    for label, mask in regions:
-        sums[label] = sums.get(label, 0) + mask.astype(np.float32)
-        counts[label] = counts.get(label, 0) + 1
-    mean = sum(sums.values()) / len(regions)
-    return RegionPrior(mean, {label: total / counts[label] for label, total in sums.items()})
+    for key, mask in zip(keys, masks, strict=True):
+        sums[key] = sums.get(key, 0) + mask.astype(np.float32)
+    return {key: total / keys.count(key) for key, total in sums.items()}
 
 
 def linked_phrases(linked: Sequence[LinkedSentence], crop: int) -> tuple[list[Phrase], list[str]]:
     """Phrases of a prepared split's linked sentences, and their distinct texts."""
     texts = {text: row for row, text in enumerate(dict.fromkeys(item.text for item in linked))}
-    phrases = [Phrase(i.row, texts[i.text], i.mask(crop), i.label) for i in linked]
+    phrases = [
+        Phrase(i.row, texts[i.text], i.mask(crop), i.label, place_words(i.text)) for i in linked
+    ]
     return phrases, list(texts)
 
 
 def make_maps(
-    features: Features | Observed, texts: EncodedTexts, kinds: Sequence[MapKind], crop: int
+    features: Features | Observed,
+    texts: EncodedTexts,
+    kinds: Sequence[MapKind],
+    crop: int,
+    evidence: Mapping[tuple[int, int], np.ndarray] | None = None,
 ) -> dict[MapKind, MapOf]:
     """Maps of each kind for any image and any text.
 
@@ -83,6 +106,7 @@ def make_maps(
       texts: each a phrase, of one sentence or several: attention is the mean over them.
       kinds: which to make.
       crop: side of a map, in pixels.
+      evidence: of `gather_evidence`, for every pair that will be asked for; see `asked_pairs`.
     """
 
     def attention(image: int, text: int) -> np.ndarray:
@@ -93,7 +117,11 @@ def make_maps(
     def similarity(image: int, text: int) -> np.ndarray:
         return patch_similarity(texts.report_embedding[text], features.patch_embedding[image], crop)
 
-    makers = {MapKind.ATTENTION: attention, MapKind.SIMILARITY: similarity}
+    makers = {
+        MapKind.ATTENTION: attention,
+        MapKind.SIMILARITY: similarity,
+        MapKind.EVIDENCE: lambda image, text: enlarge(evidence[image, text], crop, Between.CUBIC),
+    }
     return {kind: makers[kind] for kind in kinds}
 
 
@@ -121,17 +149,19 @@ def evaluate_grounding(
     Returns:
       `grounding/SPLIT/pointing`, `.../iou` and `.../cnr`; the same ending in `_rolled_image`
       (another patient's image), `_other_phrase` (the same image, a phrase of another finding),
-      `_mean_box` and `_mean_box_of_label` (the training set's mean region, of all or of this
-      finding, in the place of the map); `pointing_uniform`, a point anywhere; and of `pointing`
+      `_mean_box`, `_mean_box_of_label` and `_mean_box_of_phrase` (the training set's mean region in
+      the place of the map: of all, of this finding, and of it where the phrase says that it is);
+      `pointing_uniform`, a point anywhere; and of `pointing`
       the paired differences, as `pointing_over_rolled_image`. Similarity maps' names have
-      `_similarity` after the metric. `grounding/SPLIT/sentences` is their number. Empty where
-      there is no phrase.
+      `_similarity` after the metric. `grounding/SPLIT/sentences` and `.../patients` say how many
+      there are. Empty where there is no phrase.
     """
     if not phrases:
         return Scores()
     base = f"grounding/{split}"
-    out = Scores({f"{base}/sentences": float(len(phrases))})
     patients = [patient_id[phrase.row] for phrase in phrases]
+    counts = {"sentences": len(phrases), "patients": len(set(patients))}
+    out = Scores({f"{base}/{name}": float(count) for name, count in counts.items()})
     weights = resample(patients, bootstrap, seed) if bootstrap else None
 
     def add(name: str, values: np.ndarray) -> None:
@@ -140,20 +170,18 @@ def evaluate_grounding(
         replicates = None if weights is None else resampled_mean(values, weights)
         out.add(f"{base}/{name}", np.nanmean(values), replicates)
 
-    of_prior = _prior_controls(phrases, prior)
+    of_prior = prior_controls(phrases, prior)
     for name, values in of_prior.items():
         add(name, values)
     add("pointing_uniform", np.array([phrase.mask.mean() for phrase in phrases]))
-    other_image = other_patient_rows(patient_id)
-    paired = list(zip(phrases, other_phrase_texts(phrases), strict=True))
+    asked = control_pairs(phrases, patient_id)
     for kind, map_of in maps.items():
         suffix = _SUFFIX[kind]
-        own = _measure(phrases, [map_of(p.row, p.text) for p in phrases])
-        controls = {
-            "rolled_image": [map_of(int(other_image[p.row]), p.text) for p in phrases],
-            "other_phrase": [map_of(p.row, text) for p, text in paired],
+        measured = {
+            name: _measure(phrases, [map_of(*pair) for pair in pairs])
+            for name, pairs in asked.items()
         }
-        measured = {name: _measure(phrases, found) for name, found in controls.items()}
+        own = measured.pop("own")
         for metric, values in own.items():
             add(f"{metric}{suffix}", values)
             for control, theirs in measured.items():
@@ -167,6 +195,24 @@ def evaluate_grounding(
         for control, theirs in over.items():
             add(f"pointing{suffix}_over_{control}", own["pointing"] - theirs)
     return out
+
+
+def asked_pairs(phrases: Sequence[Phrase], patient_id: Sequence[str]) -> set[tuple[int, int]]:
+    """(row of the images, row of the texts) of every map that `evaluate_grounding` asks for."""
+    return {pair for pairs in control_pairs(phrases, patient_id).values() for pair in pairs}
+
+
+def control_pairs(
+    phrases: Sequence[Phrase], patient_id: Sequence[str]
+) -> dict[str, list[tuple[int, int]]]:
+    """Of each phrase its own pair, and those of its two controls."""
+    other_image = other_patient_rows(patient_id)
+    others = zip(phrases, other_phrase_texts(phrases), strict=True)
+    return {
+        "own": [(phrase.row, phrase.text) for phrase in phrases],
+        "rolled_image": [(int(other_image[phrase.row]), phrase.text) for phrase in phrases],
+        "other_phrase": [(phrase.row, text) for phrase, text in others],
+    }
 
 
 def other_patient_rows(patient_id: Sequence[str]) -> np.ndarray:
@@ -208,13 +254,20 @@ def _measure(phrases: Sequence[Phrase], found: Sequence[np.ndarray]) -> dict[str
     }
 
 
-def _prior_controls(phrases: Sequence[Phrase], prior: RegionPrior | None) -> dict[str, np.ndarray]:
+def prior_controls(phrases: Sequence[Phrase], prior: RegionPrior | None) -> dict[str, np.ndarray]:
+    """[k] of each metric of each mean region against the phrases' own; none without a prior."""
     if prior is None:
         return {}
     out = {}
+    of_label = [prior.by_label.get(p.label, prior.mean) for p in phrases]
+    of_phrase = [
+        prior.by_phrase.get((p.label, p.said), known)
+        for p, known in zip(phrases, of_label, strict=True)
+    ]
     for ending, found in (
         ("mean_box", [prior.mean for _ in phrases]),
-        ("mean_box_of_label", [prior.by_label.get(p.label, prior.mean) for p in phrases]),
+        ("mean_box_of_label", of_label),
+        ("mean_box_of_phrase", of_phrase),
     ):
         for metric, values in _measure(phrases, found).items():
             out[f"{metric}_{ending}"] = values

@@ -13,6 +13,7 @@ class MapKind(enum.Enum):
 
     ATTENTION = "attention"  # of the V-POR that the text matches best: where it looked
     SIMILARITY = "similarity"  # each patch's share of the cosine of image and text
+    EVIDENCE = "evidence"  # how much better V-PORs match the text where they may read a patch
 
 
 @dataclasses.dataclass(frozen=True)

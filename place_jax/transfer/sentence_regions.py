@@ -105,8 +105,8 @@ def _position(features: Features, row: int, statement: int) -> int | None:
 
 def training_regions(
     data: batches.PreparedData, crop: int, limit: int = 2000
-) -> list[tuple[int, np.ndarray]]:
-    """(label, mask [crop, crop]) of the regions that the first training sentences speak of.
+) -> list[tuple[int, str, np.ndarray]]:
+    """(label, text, mask [crop, crop]) of the regions that the first training sentences speak of.
 
     Args:
       data: a prepared folder; none where it has no training split.
@@ -122,7 +122,7 @@ def training_regions(
 def _training_regions(folder: str, vocab_hash: str, crop: int, limit: int):
     """Kept, because evaluation in the loop asks for it again and again."""
     data = batches.open_data(folder, vocab_hash=vocab_hash)
-    fields = ("image", "sentence_box", "boxes", "box_label")
+    fields = ("image", "sentences", "sentence_box", "boxes", "box_label")
     found = []
     for record in batches.read_records(data, "train", fields=fields, limit=limit):
         pairs = np.asarray(record["sentence_box"], int).reshape(-1, 2)
@@ -134,5 +134,6 @@ def _training_regions(folder: str, vocab_hash: str, crop: int, limit: int):
             boxes = np.asarray(record["boxes"], float)[which] - (left, top, left, top)
             mask = boxes_mask(boxes, crop)
             if mask.any():
-                found.append((int(np.asarray(record["box_label"])[which][0]), mask))
+                label = int(np.asarray(record["box_label"])[which][0])
+                found.append((label, str(record["sentences"][sentence]), mask))
     return found

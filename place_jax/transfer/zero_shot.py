@@ -16,6 +16,7 @@ from place_jax.metrics.resampled import resampled_auroc
 from place_jax.metrics.scores import Ranking, Scores, Table
 from place_jax.models.functional import Model
 from place_jax.transfer.features import Features
+from place_jax.transfer.matches import match
 from place_jax.transfer.names import snake_case
 from place_jax.transfer.texts import encode_texts
 
@@ -204,16 +205,6 @@ def observation_scores(v_por: np.ndarray, prompts: EncodedPrompts, *, tau_m: flo
         for side in (prompts.positive_observation, prompts.negative_observation)
     )
     return positive - negative
-
-
-def match(v_por: np.ndarray, t_por: np.ndarray, *, tau_m: float) -> np.ndarray:
-    """[n, Q, E] and [s, E] to PCMA's scores [n, s], softly, or at tau_m 0 by the best query."""
-    cosine = np.einsum("nqe,se->nqs", v_por, t_por).astype(np.float64)
-    if tau_m == 0:
-        return cosine.max(axis=1)
-    cosine /= tau_m
-    top = cosine.max(axis=1)
-    return tau_m * (top + np.log(np.exp(cosine - top[:, None]).sum(axis=1)))
 
 
 def evaluate_zero_shot(

@@ -14,7 +14,7 @@ from place_jax.transfer.class_zero_shot import Normalisation, evaluate_classes
 from place_jax.transfer.features import Features
 from place_jax.transfer.protocols.class_lists import classes_named
 from place_jax.transfer.protocols.prompt_templates import template_prompts
-from place_jax.transfer.subgroups import find_groups
+from place_jax.transfer.subgroups import Subgroups, find_groups
 from place_jax.transfer.zero_shot import (
     Combine,
     EncodedPrompts,
@@ -37,14 +37,14 @@ class ZeroShotOptions:
       classes: 5x200, 8x200 or names of labels, to choose one of; none without.
       transductive: class scores that were normalised over the test images are given too.
       sensitivity: what each pair of prompts scores by itself.
-      subgroups: of subgroups.SUBGROUPS.
+      subgroups: parts of the split to score by themselves too.
     """
 
     combine: Combine = Combine.MEAN
     classes: Sequence[str] = ()
     transductive: bool = False
     sensitivity: bool = False
-    subgroups: Sequence[str] = ()
+    subgroups: Subgroups = Subgroups()
 
 
 def run_zero_shot(
@@ -90,7 +90,7 @@ def run_zero_shot(
     naming = scoring | {"tau_m": tau_m, "combine": options.combine}
     out = evaluate_zero_shot(features, of_labels, split=split, **naming)
     groups = find_groups(
-        data, split, names=options.subgroups, index=features.index, labels=features.labels
+        data, split, subgroups=options.subgroups, index=features.index, labels=features.labels
     )
     for name, inside in groups.items():
         part = features.take(inside)

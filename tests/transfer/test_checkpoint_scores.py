@@ -8,6 +8,7 @@ import tiny_run
 from data_pipelines.batches import open_data
 from data_pipelines.records import CHEXPERT_LABELS, BadInput
 from place_jax.transfer.checkpoint_scores import Request, evaluate_checkpoint, read_prompts
+from place_jax.transfer.subgroups import Subgroups
 from place_jax.transfer.zero_shot import Combine
 from place_jax.transfer.zero_shot_task import ZeroShotOptions
 
@@ -17,7 +18,12 @@ def test_checkpoint_is_scored_with_its_own_vocabulary_and_prompts_of_a_file(phan
     path = tmp_path / "prompts.json"
     path.write_text(json.dumps({"Edema": {"positive": ["edema"], "negative": ["no edema"]}}))
     protocol, found = evaluate_checkpoint(
-        Request("zero-shot", phantom_dir, prompts=read_prompts(path), subgroups=("view", "device")),
+        Request(
+            "zero-shot",
+            phantom_dir,
+            prompts=read_prompts(path),
+            subgroups=Subgroups(("view", "device")),
+        ),
         run,
     )
     assert found["zero_shot/test/macro_auroc"] == found["zero_shot/test/auroc/edema"]
@@ -74,7 +80,9 @@ def test_bad_prompts_are_one_line(phantom_dir, tmp_path, written, says):
 
 def test_linear_probes_stand_beside_the_untrained_encoder(phantom_dir):
     run = tiny_run.untrained_run(phantom_dir)
-    request = Request("linear", phantom_dir, fractions=(0.1, 1.0), seeds=2, subgroups=("view",))
+    request = Request(
+        "linear", phantom_dir, fractions=(0.1, 1.0), seeds=2, subgroups=Subgroups(("view",))
+    )
     protocol, found = evaluate_checkpoint(request, run, against=run)
     for part in ("10_percent", "100_percent"):
         name = f"linear/test/{part}/macro_auroc"
@@ -96,7 +104,7 @@ def test_linear_probes_stand_beside_the_untrained_encoder(phantom_dir):
         ({"task": "linear", "fractions": (2.0,)}, "fraction=2.0"),
         ({"task": "linear", "seeds": 0}, "seeds=0"),
         ({"task": "linear", "protocol": "loose"}, "'loose'"),
-        ({"task": "zero-shot", "subgroups": ("age",)}, "'age' is none of view"),
+        ({"task": "zero-shot", "subgroups": Subgroups(("age",))}, "'age' is none of view"),
         ({"task": "zero-shot", "split": "dev"}, "no examples in split 'dev'"),
         (
             {"task": "retrieval", "zero_shot": ZeroShotOptions(classes=("Mass", "Edema"))},

@@ -101,7 +101,8 @@ def test_attention_in_the_region_hits_and_anothers_does_not(planted):
         found = encoded(texts, np.array([0.0, 1]))
         return grounding.make_maps(features, found, [MapKind.ATTENTION], CROP)
 
-    regions = [(i % 2, item.mask(CROP)) for i, item in enumerate(link(*planted))]
+    places = ["right", "left", "right lower", "left"]
+    regions = [(i % 2, places[i % 4], item.mask(CROP)) for i, item in enumerate(link(*planted))]
     out = evaluate(features, records, maps, prior=grounding.make_prior(regions))
     assert out["grounding/test/pointing"] == 1
     assert out["grounding/test/pointing_rolled_image"] == 0
@@ -127,13 +128,45 @@ def test_the_wrong_query_misses_and_similarity_is_named_so(planted):
     features = dataclasses.replace(features, patch_embedding=patches)
 
     def maps(texts):
-        return grounding.make_maps(features, encoded(texts, np.array([1.0, 0])), MapKind, CROP)
+        kinds = [MapKind.ATTENTION, MapKind.SIMILARITY]
+        return grounding.make_maps(features, encoded(texts, np.array([1.0, 0])), kinds, CROP)
 
     out = evaluate(features, records, maps)
     assert out["grounding/test/pointing"] == 0
     assert out["grounding/test/pointing_similarity"] == 1
     assert out["grounding/test/pointing_similarity_rolled_image"] == 0
     assert "grounding/test/pointing_mean_box" not in out  # without training regions
+
+
+def test_a_phrase_that_says_a_side_is_told_by_that_sides_mean_region():
+    left, right = np.zeros((2, 4, 4), bool)
+    left[:, 2:], right[:, :2] = True, True
+    texts = ["Left effusion.", "A right effusion.", "Small effusion on the right.", "Effusion."]
+    masks = [left, right, right, left | right]
+    prior = grounding.make_prior([("e", text, m) for text, m in zip(texts, masks, strict=True)])
+    assert prior.mean.argmax() in np.flatnonzero(right)
+    phrases = [
+        grounding.Phrase(0, 0, mask, "e", grounding.place_words(text))
+        for text, mask in zip(["Fluid at the left base.", "Fluid, left."], [left] * 2, strict=True)
+    ]
+    scored = grounding.evaluate_grounding(phrases, {}, patient_id=["a"], prior=prior, split="test")
+    # A base was never said in training: of it the finding's mean is known, which is on the right.
+    assert scored["grounding/test/pointing_mean_box_of_label"] == 0
+    assert scored["grounding/test/pointing_mean_box_of_phrase"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("Consolidation of the right lower lobe.", ["lower", "right"]),
+        ("Fluid at both bases", ["both", "lower"]),
+        ("RUL opacity", ["right", "upper"]),
+        ("lingular infiltrate", ["left", "mid"]),
+        ("cardiomegaly", []),
+    ],
+)
+def test_where_a_phrase_says_that_it_is(text, places):
+    assert sorted(grounding.place_words(text)) == places
 
 
 def test_other_phrases_are_of_another_finding_where_there_is_one():
