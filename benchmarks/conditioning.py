@@ -36,6 +36,12 @@ ROWS = {
     "texture, block of 3/4": [*BLOCK],
     "brightness, scattered half": [IMAGE],
     "brightness, block of 3/4": [IMAGE, *BLOCK],
+    "texture, scattered half, from the mean matrix": ["model.correlation.start=mean"],
+    "brightness, block of 3/4, from the mean matrix": [
+        IMAGE,
+        *BLOCK,
+        "model.correlation.start=mean",
+    ],
     "brightness, everything hidden": [IMAGE, "model.correlation.mask_ratio=1.0"],
     "brightness, one side, both hidden": [
         IMAGE,
@@ -185,6 +191,7 @@ def what_reports_add(data_dir: str) -> list[dict]:
 def train_row(name: str, overrides: list[str], arguments: argparse.Namespace) -> dict:
     """Trains one row, or reads what an earlier call trained."""
     from place_jax import configuration
+    from place_jax.training import checkpoints
     from place_jax.training.loop import train_and_evaluate
 
     folder = "".join(c if c.isalnum() else "_" for c in name)
@@ -199,6 +206,8 @@ def train_row(name: str, overrides: list[str], arguments: argparse.Namespace) ->
         "correlation/test/loss",
         "correlation/test/loss_rolled_reports",
         "correlation/test/r2_over_mean",
+        "correlation/test/rise_rolled_reports_ci_low",
+        "correlation/test/rise_rolled_reports_ci_high",
         "gradient/test/norm_instance",
         "gradient/test/norm_correlation",
         "zero_shot/test/macro_auroc",
@@ -206,7 +215,9 @@ def train_row(name: str, overrides: list[str], arguments: argparse.Namespace) ->
         "train/seconds",
     )
     row = {"setting": name, "overrides": overrides, "steps": scores["step"]}
-    return row | {"rise": rolled / own - 1} | {key: scores.get(key) for key in kept}
+    code = checkpoints.read_metadata(checkpoints.find(workdir))["code_revision"]
+    row |= {"code": code, "rise": rolled / own - 1}
+    return row | {key: scores.get(key) for key in kept}
 
 
 def tables(result: dict) -> str:
@@ -238,6 +249,8 @@ def tables(result: dict) -> str:
         lines.append(
             f"| {row['setting']} | {row['steps']} | {row['correlation/test/loss']:.4f} "
             f"| {row['correlation/test/loss_rolled_reports']:.4f} | {row['rise']:+.2%} "
+            f"({row['correlation/test/rise_rolled_reports_ci_low']:+.2%} to "
+            f"{row['correlation/test/rise_rolled_reports_ci_high']:+.2%}) "
             f"| {row['correlation/test/r2_over_mean']:.3f} "
             f"| {row['zero_shot/test/macro_auroc']:.3f} "
             f"| {row['retrieval/test/recall_at_10']:.3f} |"

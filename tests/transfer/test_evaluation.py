@@ -64,12 +64,12 @@ def test_an_untrained_model_cannot_tell_its_own_image(scores):
 def test_margins_over_the_controls_have_their_interval_over_batches(tiny):
     weights, data, config = tiny
     config = config.copy_and_resolve_references()
-    config.evaluation.batch_size = 8
-    found = evaluation.evaluate(*weights, data, "test", config, tasks=("controls",), bootstrap=0)
-    base = "pathological/test/loss_rolled_images"
+    config.evaluation.max_examples = 3 * config.evaluation.batch_size
+    found = evaluation.evaluate(*weights, data, "train", config, tasks=("controls",), bootstrap=0)
+    base = "pathological/train/loss_rolled_images"
     margin = f"{base}_over_own"
-    assert found[margin] == pytest.approx(found[base] - found["pathological/test/loss"], abs=1e-5)
-    for name in (margin, "correlation/test/rise_rolled_reports"):
+    assert found[margin] == pytest.approx(found[base] - found["pathological/train/loss"], abs=1e-5)
+    for name in (margin, "correlation/train/rise_rolled_reports"):
         low, high = found[f"{name}_ci_low"], found[f"{name}_ci_high"]
         assert low < found[name] < high and abs(found[name]) < 0.1, "an untrained model has none"
 
