@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import objective_cases as cases
 import pytest
+import reference_objectives as reference
 
 from place_jax.objectives import get
 from place_jax.objectives.place import place_loss
@@ -71,6 +72,32 @@ def test_signs_of_collapse_are_mean_cosines_of_pairs():
     assert evaluate(attention_diversity=0.7)["loss"] == pytest.approx(
         metrics["loss"] + 0.7 * overlap
     )
+
+
+def test_penalties_equal_their_formulas_in_value_and_gradient():
+    config = cases.config(lambda_p=0.0, lambda_c=0.0, query_diversity=0.7, attention_diversity=0.3)
+    arrays, join = cases.split(OUTPUTS)
+    with jax.enable_x64(True):
+        (_, metrics), found = jax.jit(
+            jax.value_and_grad(lambda a: place_loss(join(a), BATCH, config), has_aux=True)
+        )(arrays)
+    pairs = [(i, p, q) for i in (0, 2, 3, 4) for p, q in itertools.combinations(range(3), 2)]
+
+    def squared(v_por):
+        return np.mean([(v_por[i, p] @ v_por[i, q]) ** 2 for i, p, q in pairs])
+
+    def overlap(attention):
+        return np.mean([cosine(attention[i, p], attention[i, q]) for i, p, q in pairs])
+
+    v_por, attention = OUTPUTS.v_por, OUTPUTS.v_por_attention
+    assert metrics["loss"] - metrics["instance/loss"] == pytest.approx(
+        0.7 * squared(v_por) + 0.3 * overlap(attention)
+    )
+    for name, slope in (
+        ("v_por", 0.7 * reference.numeric_gradient(squared, v_por)),
+        ("v_por_attention", 0.3 * reference.numeric_gradient(overlap, attention)),
+    ):
+        np.testing.assert_allclose(found[name], slope, atol=1e-8, err_msg=name)
 
 
 def test_one_query_has_no_pair_to_overlap():
