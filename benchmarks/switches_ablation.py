@@ -82,6 +82,14 @@ ROWS = {
     "unit rows": ["model.correlation.form=low_rank"],
     "target of EMA features": ["model.correlation.target=ema_features", "train.ema_decay=0.99"],
     # the whole
+    "queries apart and CCE of brightness": [
+        "model.observation.reads=stem",
+        "model.observation.sharpness=8.0",
+        "model.observation.separation=1.0",
+        "model.correlation.centre=image",
+        "model.correlation.hide_layout=block",
+        "model.correlation.mask_ratio=0.75",
+    ],
     "shuffled pairs": ["data.shuffle_pairs=True"],
     "not calibrated": ["train.calibrate=False"],
     "clip": ["objective=clip"],
