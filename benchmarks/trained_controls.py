@@ -1,0 +1,98 @@
+"""What trained runs score when the image, or the report, is another patient's; with intervals.
+
+    python benchmarks/trained_controls.py --data runs/demo/data --run "the demo=runs/demo/run"
+
+Of the test split: PCMA with each image rolled to another patient, less PCMA with its own; by what
+share another's report raises CCE's loss; zero-shot AUROC and recall@10 with images shuffled among
+patients, which have to be chance, 0.5 and 10 of the pool. Intervals are 95 %, of losses over
+batches, of scores over patients. Each run is added to benchmarks/results/trained_controls.json and
+.md, under its name.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+
+RESULT = pathlib.Path(__file__).parent / "results" / "trained_controls.json"
+COLUMNS = {
+    "pathological/test/loss": "PCMA loss",
+    "pathological/test/loss_rolled_images_over_own": "another's image, less own",
+    "pathological/test/loss_statement_frequency": "statement frequency alone",
+    "correlation/test/rise_rolled_reports": "CCE's rise under another's report",
+    "correlation/test/r2_over_mean": "CCE's R² over the mean matrix",
+    "zero_shot/test/macro_auroc": "zero-shot AUROC",
+    "shuffled/zero_shot/test/macro_auroc": "images shuffled",
+    "shuffled/zero_shot/test/macro_auroc_observation": "by V-PORs, shuffled",
+    "retrieval/test/recall_at_10": "recall@10",
+    "shuffled/retrieval/test/recall_at_10": "images shuffled",
+    "retrieval/test/pool_size": "pool",
+}
+
+
+def controls_of(run: str, data_dir: str) -> dict:
+    """The scores that COLUMNS names, and the code that trained the run."""
+    import numpy as np
+
+    from data_pipelines.batches import open_data
+    from place_jax.predictor import Predictor
+    from place_jax.training import checkpoints
+    from place_jax.transfer.checkpoint_scores import Request, evaluate_checkpoint
+    from place_jax.transfer.controls import trains_observations
+    from place_jax.transfer.features import extract_features
+    from place_jax.transfer.retrieval import evaluate_retrieval
+    from place_jax.transfer.zero_shot_task import run_zero_shot
+
+    _, scores = evaluate_checkpoint(Request("controls", data_dir), run)
+    predictor = Predictor.from_checkpoint(run)
+    config, data = predictor.config, open_data(data_dir)
+    weights = predictor.model, predictor.params, predictor.model_state
+    observed = ("v_por",) if trains_observations(config) else ()
+    own = extract_features(*weights, data, "test", config=config, observations=observed)
+    other = np.roll(np.arange(len(own.index)), len(own.index) // 2)  # no patient is so far spread
+    moved = {name: getattr(own, name)[other] for name in ("image_embedding", *observed)}
+    scoring = {"split": "test", "bootstrap": config.evaluation.bootstrap, "seed": config.seed}
+    for prefix, features in (("", own), ("shuffled/", dataclasses.replace(own, **moved))):
+        found = run_zero_shot(weights, features, data, config, prompts=None, **scoring)
+        pool = config.evaluation.retrieval_pool
+        found |= evaluate_retrieval(features, pool=pool, **scoring)
+        scores |= {prefix + name: value for name, value in found.items()}
+    kept = {
+        name: float(value)
+        for name, value in scores.items()
+        if name.removesuffix("_ci_low").removesuffix("_ci_high") in COLUMNS
+    }
+    return kept | {"code": checkpoints.read_metadata(checkpoints.find(run))["code_revision"]}
+
+
+def markdown(rows: dict) -> str:
+    lines = ["| run | " + " | ".join(COLUMNS.values()) + " | trained with |"]
+    lines.append("|---" * (len(COLUMNS) + 2) + "|")
+    for name, row in rows.items():
+        cells = []
+        for column in COLUMNS:
+            cell = f"{row[column]:.3f}" if column in row else ""
+            if f"{column}_ci_low" in row:
+                cell += f" ({row[f'{column}_ci_low']:.3f} to {row[f'{column}_ci_high']:.3f})"
+            cells.append(cell)
+        lines.append(f"| {name} | {' | '.join(cells)} | {row['code']} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measures the runs that are named and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="the demo's prepared folder")
+    parser.add_argument("--run", nargs="+", required=True, metavar="NAME=DIR")
+    arguments = parser.parse_args()
+    rows = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    for named in arguments.run:
+        name, _, run = named.partition("=")
+        rows[name] = controls_of(run, arguments.data)
+        RESULT.write_text(json.dumps(rows, indent=1) + "\n")
+        RESULT.with_suffix(".md").write_text(markdown(rows))
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
