@@ -57,6 +57,7 @@ ROWS = {
     "first sentences": ["data.sentences=first"],
     # CCE
     "lambda_c 0": ["loss.lambda_c=0.0"],
+    "lambda_c 10": ["loss.lambda_c=10.0"],
     "mask ratio 0.25": ["model.correlation.mask_ratio=0.25"],
     "mask ratio 0.75": ["model.correlation.mask_ratio=0.75"],
     "hidden in a block": ["model.correlation.hide_layout=block"],
