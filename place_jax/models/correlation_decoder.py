@@ -20,7 +20,11 @@ from place_jax.models.layers import (
     resize_positions,
     unit_norm,
 )
+from place_jax.models.principal_factors import principal_factors
 from place_jax.models.transformer import BlockShape, run_blocks, stack_blocks
+
+# Of rows within the unit ball, at the start: at its surface they would hardly move.
+_LONGEST = 0.95
 
 
 class Condition(enum.Enum):
@@ -127,3 +131,15 @@ class CorrelationDecoder(nnx.Module):
         if self.form is Form.FREE:
             return factors
         return factors * jax.lax.rsqrt(1 + jnp.sum(jnp.square(factors), axis=-1, keepdims=True))
+
+
+def rows_of_mean(mean: Array, form: Form, rank: int) -> Array:
+    """What a decoder adds to its rows [N, rank] so that they start at a mean matrix [N, N].
+
+    Half of the rank holds it: the other half is free for what an image has of its own.
+    """
+    free = form is Form.FREE
+    z = principal_factors(mean, -(-rank // 2), longest=jnp.inf if free else _LONGEST)
+    if not free:
+        z = z * jax.lax.rsqrt(1 - jnp.sum(jnp.square(z), axis=1, keepdims=True))
+    return jnp.pad(z, ((0, 0), (0, rank - z.shape[1])))

@@ -11,10 +11,9 @@ from flax import nnx
 from jax import Array
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from place_jax.models.correlation_decoder import Form
+from place_jax.models.correlation_decoder import Form, rows_of_mean
 from place_jax.models.layers import at_least_float32, unit_norm
 from place_jax.models.place import CorrelationTarget, Local, Place
-from place_jax.models.principal_factors import principal_factors
 from place_jax.models.projection import LOGIT_SCALE_LIMITS, directions, standardisation
 from place_jax.outputs import Outputs
 
@@ -208,20 +207,11 @@ class Model:
         return params
 
     def start_correlation(self, params: Params, mean: Array) -> Params:
-        """Makes a mean matrix [N, N] what CCE predicts first, of config.correlation.start = "mean".
-
-        Half of the rank holds it: the other half is free for what an image has of its own.
-        """
-        settings = self.config.correlation
-        free = Form(settings.form) is Form.FREE
-        longest = jnp.inf if free else 0.95
-        z = principal_factors(mean, -(-settings.rank // 2), longest=longest)
-        if not free:
-            z = z * jax.lax.rsqrt(1 - jnp.sum(jnp.square(z), axis=1, keepdims=True))
+        """Makes a mean matrix [N, N] what CCE predicts first, where correlation.start is "mean"."""
         decoder = dict(params["correlation"])
         like = decoder["mean_rows"]
-        z = jnp.pad(z, ((0, 0), (0, like.shape[-1] - z.shape[1])))
-        decoder["mean_rows"] = z.reshape(like.shape).astype(like.dtype)
+        rows = rows_of_mean(mean, Form(self.config.correlation.form), like.shape[-1])
+        decoder["mean_rows"] = rows.reshape(like.shape).astype(like.dtype)
         return params | {"correlation": decoder}
 
     def _merge(self, params: Params, model_state: Params) -> Place:
