@@ -45,7 +45,9 @@ def draw_grounding(
     for axes in (left, right):
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
         axes.set_axis_off()
-    spread = (found - low) / max(high - low, 1e-12)
+    # Evidence below zero speaks against the text: it is not drawn.
+    floor = max(low, 0.0) if kind == "evidence" else low
+    spread = np.clip((found - floor) / max(high - floor, 1e-12), 0, 1)
     level = float(np.quantile(found, 1 - highest))
     drawn = right.imshow(
         found, cmap="inferno", vmin=low, vmax=high, alpha=0.7 * spread**1.5, interpolation="none"

@@ -32,6 +32,9 @@ def test_checkpoint_is_scored_with_its_own_vocabulary_and_prompts_of_a_file(phan
     limit = tiny_run.tiny_config(phantom_dir).evaluation.max_examples
     assert sum(parts) == min(limit, open_data(phantom_dir).splits["test"])
     assert found["zero_shot/test/device_absent/examples"] > 0
+    # A label that nobody has is not scored, and it is said why.
+    assert found["zero_shot/test/positives/edema"] > 0 == found["zero_shot/test/positives/fracture"]
+    assert found["zero_shot/test/patients"] <= found["zero_shot/test/examples"]
 
 
 def test_zero_shot_by_class_sensitivity_and_calibration(phantom_dir):
