@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
-from scipy import stats
 
 from data_pipelines.batches import PreparedData
 from place_jax import objectives
@@ -123,6 +122,8 @@ def _over_batches(name: str, values: np.ndarray) -> dict[str, float]:
     """
     found = {name: float(values.mean())}
     if len(values) > 2:
+        from scipy import stats  # slow to import, and the predictor imports this file
+
         half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
         found |= {f"{name}_ci_low": found[name] - half, f"{name}_ci_high": found[name] + half}
     return found
