@@ -1,6 +1,7 @@
 """One process a host: joining the others of a run, agreeing with them, leaving after a failure."""
 
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -11,6 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+_meetings = itertools.count()
+_PATIENCE_MS = 3600 * 1000  # a process that is lost ends a meeting sooner; one that hangs, not
 _EXPLICIT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
 
@@ -104,6 +107,25 @@ def gather(value: Any) -> list[Any]:
     padded = np.frombuffer(text.ljust(longest), np.uint8)
     rows = multihost_utils.process_allgather(padded)
     return [json.loads(np.asarray(row).tobytes()) for row in rows]
+
+
+def meet(why: str) -> None:
+    """Returns when every process has come here, up to an hour apart.
+
+    For after what each does by itself and may take minutes, such as compiling: collectives do not
+    wait so long. On CPUs, what joins devices for their first one gives up after 30 s.
+
+    Args:
+      why: a name for logs; all call it equally often and in the same order.
+    """
+    import jax
+
+    if jax.process_count() == 1:
+        return
+    from orbax.checkpoint import multihost
+
+    wait = multihost.get_barrier_sync_fn()
+    wait(key=f"place {why} {next(_meetings)}", timeout_ms=_PATIENCE_MS)
 
 
 def leave(status: int) -> NoReturn:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from place_jax import configuration
 from place_jax.models.functional import count_params
 from place_jax.parallel.mesh import make_mesh
-from place_jax.parallel.processes import from_first
+from place_jax.parallel.processes import from_first, meet
 from place_jax.training import checkpoints, preflight
 from place_jax.training.assembly import assemble
 from place_jax.training.bad_steps import BadSteps
@@ -253,6 +253,7 @@ class _Run:
         batch, _ = feed.ahead
         compiled = step.lower(state, batch).compile()
         say(f"compiled in {time.perf_counter() - start:.0f} s")
+        meet("compiled")
         feed.reset()
         return compiled
 

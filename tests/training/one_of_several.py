@@ -3,6 +3,7 @@
 TASK is one of the functions below. Process 0 writes what they find into OUT.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -14,18 +15,21 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import tiny_step  # noqa: E402
 from tiny_run import tiny_config  # noqa: E402
 
+from configs.base import get_config  # noqa: E402
 from place_jax.parallel import processes  # noqa: E402
-from place_jax.parallel.mesh import make_mesh  # noqa: E402
+from place_jax.parallel.mesh import batch_sharding, make_mesh, replicated  # noqa: E402
 from place_jax.parallel.partition import path_string  # noqa: E402
-from place_jax.training import loop  # noqa: E402
+from place_jax.training import checkpoints, loop  # noqa: E402
 from place_jax.training.bad_steps import BadSteps  # noqa: E402
 from place_jax.training.feed import Feed  # noqa: E402
 from place_jax.training.held_out import HeldOut  # noqa: E402
-from place_jax.training.preemption import Stopped  # noqa: E402
+from place_jax.training.preemption import Preemption, Stopped  # noqa: E402
+from place_jax.training.state import TrainState  # noqa: E402
 from place_jax.training.step import init_state  # noqa: E402
 
 STOP_AT = 4  # the batch before which process 1 is told to stop
@@ -61,10 +65,43 @@ def first_state(run: tiny_step.TinyRun):
     return init_state(run.model, run.tx, run.config, jax.random.key(0), run.mesh)
 
 
+def agree(out: pathlib.Path, data: str) -> None:
+    """What all know of one another, and after how many questions each was told to stop."""
+    known = {"heard": processes.gather(jax.process_index() + 10)}
+    known["first"] = processes.from_first(jax.process_index() + 10)
+    processes.meet("known")
+    with Preemption() as preemption:
+        asked = 1
+        while not preemption.requested():
+            processes.gather(None)  # in step with the others, as training is
+            asked += 1
+            if asked == STOP_AT and jax.process_index() == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert asked < 10_000, "nobody was told to stop"
+    write_json(out, "agree", known | {"asked": asked})
+
+
+def keep(out: pathlib.Path, data: str) -> None:
+    """Saves a state whose rows lie on all devices of all processes."""
+    mesh = make_mesh(get_config().mesh)
+
+    def make() -> TrainState:
+        rows = jnp.arange(48.0).reshape(16, 3)
+        zero = jnp.zeros((), jnp.int32)
+        return TrainState(zero + 5, {"rows": rows}, {}, {}, jax.random.key(3), zero)
+
+    shardings = jax.tree.map(lambda leaf: replicated(mesh), jax.eval_shape(make))
+    shardings = dataclasses.replace(shardings, params={"rows": batch_sharding(mesh)})
+    checkpointer = checkpoints.Checkpointer(out / "kept")
+    checkpointer.save(jax.jit(make, out_shardings=shardings)(), {"config": {}})
+    checkpointer.close()
+
+
 def step(out: pathlib.Path, data: str) -> None:
     """The gradients of a first step, on a mesh that is spread both ways."""
     config = tiny_step.make_config()
     run = tiny_step.TinyRun(config, devices=jax.device_count(), mesh_sizes=tiny_step.TWO_WAYS)
+    processes.meet("compiled")
     state, _ = run.step(first_state(run), tiny_step.to_devices(own_rows(0), run.mesh))
     write_arrays(out, "gradient", whole(run.gradient(state)))
 
@@ -73,6 +110,7 @@ def twenty_steps(out: pathlib.Path, data: str) -> None:
     """The parameters after twenty steps, in float64."""
     with jax.enable_x64(True):
         run = tiny_step.TinyRun(tiny_step.make_config(tiny_step.DOUBLE), devices=jax.device_count())
+        processes.meet("compiled")
         state = first_state(run)
         for number in range(20):
             state, _ = run.step(state, tiny_step.to_devices(own_rows(number), run.mesh))

@@ -103,6 +103,16 @@ def test_the_last_ones_are_kept_and_the_newest_restored(tmp_path, config, data):
     assert_equal(restored, make_state(6))
 
 
+def test_saving_asks_nobody_whether_to_stop(tmp_path, config, data, monkeypatch):
+    """The loop numbers its questions, and one of another number makes a SIGTERM go unheard."""
+    from jax.experimental import multihost_utils
+
+    asked = []
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", asked.append)
+    save(tmp_path, make_state(2), config, data)
+    assert checkpoints.latest_step(tmp_path) == 2 and not asked
+
+
 def test_inference_needs_no_other_file(tmp_path, config, data):
     config.data.crop_size = 224
     save(tmp_path, on_mesh(make_state(5), 8), config, data)
