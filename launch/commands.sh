@@ -12,6 +12,12 @@ fail() {
   exit 1
 }
 
+# Prints the first lines of the script, which say how it is called, and ends it.
+usage() {
+  sed -n '2,/^set -euo/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2
+  exit 2
+}
+
 # Prints a command as one could type it.
 show() {
   local word line=""

@@ -19,11 +19,6 @@ source "$LAUNCH/commands.sh"
 POLL="${PLACE_POLL_SECONDS:-30}"
 BAD_INPUT=1
 
-usage() {
-  sed -n '2,/^set -euo/p' "${BASH_SOURCE[0]}" | sed '$d; s/^# \{0,1\}//' >&2
-  exit 2
-}
-
 [ "$#" -ge 2 ] || usage
 VERB="$1" NAME="$2"
 shift 2

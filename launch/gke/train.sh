@@ -16,11 +16,6 @@ source "$HERE/../commands.sh"
 
 CHIPS_A_HOST=4
 
-usage() {
-  sed -n '2,/^set -euo/p' "${BASH_SOURCE[0]}" | sed '$d; s/^# \{0,1\}//' >&2
-  exit 2
-}
-
 [ "$#" -ge 2 ] || usage
 VERB="$1" NAME="$2"
 shift 2
