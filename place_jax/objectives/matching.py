@@ -136,12 +136,14 @@ def match_scores(
         t_por, mention, mask = part
         cosine = jnp.einsum("bqe,kse->bkqs", v_por, t_por, precision=contrastive.HIGHEST)
         if match is Match.SOFTMAX:
-            return tau_m * jax.nn.logsumexp(cosine / tau_m, axis=2)
-        if match is Match.MAX:
-            return jnp.max(cosine, axis=2)
-        taken = _assign_all(jnp.swapaxes(cosine, 2, 3), mention, mask)
-        return jnp.take_along_axis(cosine, taken[:, :, None], axis=2)[:, :, 0]
+            scores = tau_m * jax.nn.logsumexp(cosine / tau_m, axis=2)
+        elif match is Match.MAX:
+            scores = jnp.max(cosine, axis=2)
+        else:
+            taken = _assign_all(jnp.swapaxes(cosine, 2, 3), mention, mask)
+            scores = jnp.take_along_axis(cosine, taken[:, :, None], axis=2)[:, :, 0]
+        return scores.reshape(len(scores), -1)  # stacked so, a TPU fills no axis up
 
-    scores = collectives.map_blocks(score, (t_por, mention, mask), block)  # [blocks, B, block, S]
+    scores = collectives.map_blocks(score, (t_por, mention, mask), block)  # [blocks, B, block * S]
     scores = jnp.moveaxis(scores, 0, 1).reshape(v_por.shape[0], -1)
     return scores[:, : mask.size]
