@@ -6,10 +6,11 @@ bytes between chips on the compiled HLO, and both are set against the peaks of
 """
 
 import dataclasses
+import hashlib
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -18,7 +19,6 @@ from ml_collections import ConfigDict
 from place_jax.models.functional import count_params
 from place_jax.objectives import pairs
 from place_jax.parallel.collective_bytes import Traffic, traffic_of
-from place_jax.parallel.hardware import GIB
 from place_jax.parallel.mesh import BATCH_AXES, make_mesh
 from place_jax.parallel.topology import Topology, devices_of, hushed
 from place_jax.training.assembly import Assembly, abstract_batch, assemble
@@ -37,8 +37,9 @@ class Plan:
       topology: its name, with slices.
       mesh: axis -> size.
       changes: config keys that were changed to make it fit, or to compare.
+      step: a fingerprint of the traced step: another one, and the plan is no longer the code's.
       fits: whether the compiler finds room.
-      memory: kind -> bytes; "needed" alone where it does not fit.
+      memory: kind -> bytes; all but the state and the batch is "the rest" where it does not fit.
       limit_bytes: that the compiler may use.
       parameters: trained numbers in all.
       step_flops: of all chips in a step, with what is computed again.
@@ -52,6 +53,7 @@ class Plan:
     topology: Topology
     mesh: dict[str, int]
     changes: dict[str, Any]
+    step: str
     fits: bool
     memory: dict[str, int]
     limit_bytes: int
@@ -66,7 +68,7 @@ class Plan:
     @property
     def per_chip_bytes(self) -> int:
         """Of memory; where it does not fit, what the compiler says that it would take."""
-        return self.memory["needed"] if "needed" in self.memory else sum(self.memory.values())
+        return sum(self.memory.values())
 
     @property
     def step_seconds(self) -> float | None:
@@ -111,6 +113,7 @@ def make_plan(
         topology=topology,
         mesh=dict(mesh.shape),
         changes=dict(changes),
+        step=fingerprint(traced),
         fits=collectives is not None,
         memory=memory,
         limit_bytes=limit or compiler_limit(devices) * topology.chip.devices,
@@ -135,10 +138,26 @@ def trace_step(config: ConfigDict, mesh, *, vocab_size: int) -> tuple[Assembly, 
     return run, batch, run.step.trace(run.abstract, batch)
 
 
+def fingerprint(traced: Any) -> str:
+    """Of a traced step: it changes with the model, the losses, the mesh and the version of JAX.
+
+    The name of the hardware, which a mesh carries, is left out.
+    """
+    jaxpr = re.sub(r"device_kind=[^)]*\)", "", str(traced.jaxpr))
+    return hashlib.blake2b(jaxpr.encode(), digest_size=8).hexdigest()
+
+
 def _compile(
     lowered: Any, run: Assembly, batch: dict, devices: int
 ) -> tuple[dict[str, int], list[Traffic] | None, int]:
     """Memory by kind, collectives and the limit; too large a step is an answer too."""
+    kept = {
+        "parameters": shard_bytes(run.abstract.params),
+        "optimizer": shard_bytes(run.abstract.opt_state),
+        "moving average": shard_bytes(run.abstract.ema_params),
+        "batch": shard_bytes(batch),
+    }
+    memory = {kind: size for kind, size in kept.items() if size}
     try:
         with hushed():
             compiled = lowered.compile()
@@ -147,22 +166,19 @@ def _compile(
         if found is None:
             raise
         needed, limit = found
-        return {"needed": needed * devices}, None, limit * devices
+        memory["the rest"] = max(needed - sum(kept.values()), 0)
+        return _of_chip(memory, devices), None, limit * devices
     stats = compiled.memory_analysis()
-    kept = {
-        "parameters": shard_bytes(run.abstract.params),
-        "optimizer": shard_bytes(run.abstract.opt_state),
-        "moving average": shard_bytes(run.abstract.ema_params),
-        "batch": shard_bytes(batch),
-    }
     arguments = stats.argument_size_in_bytes
-    memory = {kind: size for kind, size in kept.items() if size}
     memory["other arguments"] = max(arguments - sum(kept.values()), 0)  # padding of layouts
     memory["results"] = max(stats.output_size_in_bytes - stats.alias_size_in_bytes, 0)
     memory["temporaries"] = stats.temp_size_in_bytes
     memory["code"] = stats.generated_code_size_in_bytes
-    memory = {kind: size * devices for kind, size in memory.items()}
-    return memory, traffic_of(compiled.as_text(), run.mesh), 0
+    return _of_chip(memory, devices), traffic_of(compiled.as_text(), run.mesh), 0
+
+
+def _of_chip(memory: dict[str, int], devices: int) -> dict[str, int]:
+    return {kind: size * devices for kind, size in memory.items()}
 
 
 def _too_large(message: str) -> tuple[int, int] | None:
@@ -222,7 +238,7 @@ def _seconds(
 
 
 def _contrast(config: ConfigDict, mesh) -> dict[str, Any]:
-    """How the widest contrast is taken, and from which budget it would be gathered."""
+    """How the widest contrast is taken, and at which budget `auto` switches."""
     batch = config.data.batch_size
     local = batch // math.prod(mesh.shape[axis] for axis in BATCH_AXES)
     rows = local
@@ -233,78 +249,3 @@ def _contrast(config: ConfigDict, mesh) -> dict[str, Any]:
         "form": "gathered" if at_once >= batch else "chunked",
         "gathered_from_memory_bytes": pairs.bytes_at_once(rows, batch, "float32"),
     }
-
-
-def smallest_change(
-    config: ConfigDict,
-    topology: Topology,
-    *,
-    vocab_size: int = BERT_VOCABULARY,
-    say: Callable[[str], None] = lambda words: None,
-) -> Plan | None:
-    """The first plan that fits, of changes in the order of what they cost; each is compiled.
-
-    Recomputing comes first, then the batch in parts, then parameters spread over the chips, then
-    all of them.
-    """
-    for changes in changes_to_try(config, topology):
-        words = ", ".join(f"{key}={value}" for key, value in changes.items())
-        try:
-            plan = make_plan(config, topology, vocab_size=vocab_size, changes=changes)
-        except ValueError:
-            continue  # a batch that does not divide so
-        need = f"{plan.per_chip_bytes / GIB:.2f} of {plan.limit_bytes / GIB:.2f} GiB"
-        say(f"{words}: {'fits' if plan.fits else 'does not fit'}, {need}")
-        if plan.fits:
-            return plan
-    return None
-
-
-def changes_to_try(config: ConfigDict, topology: Topology) -> list[dict[str, Any]]:
-    """Sets of config keys, from the least costly on."""
-    levels = ("none", "dots", "full")
-    remat = [{"model.remat": r} for r in levels[levels.index(config.model.remat) + 1 :]]
-    parts = [{"train.accumulation": config.train.accumulation * n} for n in (2, 4, 8, 16)]
-    spread = {"mesh.fsdp": topology.chips * topology.chip.devices, "mesh.data": 1}
-    spreads = [spread] if config.mesh.fsdp == 1 and topology.slices == 1 else []
-    full = remat[-1] if remat else {}
-    return [
-        *remat,
-        *parts[:2],
-        *spreads,
-        *[full | part for part in parts if full],
-        *[full | part | s for part in parts for s in spreads],
-    ]
-
-
-def sweep(
-    config: ConfigDict,
-    topology: Topology,
-    *,
-    vocab_size: int = BERT_VOCABULARY,
-    say: Callable[[str], None] = lambda words: None,
-) -> list[Plan]:
-    """Plans over remat, parts and fsdp, the fastest that fit first, then those that do not.
-
-    More recomputing, or more parts, is not tried where less of it fits.
-    """
-    plans = []
-    chips = topology.chips * topology.chip.devices
-    for fsdp in (1, chips) if topology.slices == 1 else (1,):
-        for parts in (1, 2, 4, 8):
-            fitted = False
-            for remat in ("none", "dots", "full"):
-                changes = {"model.remat": remat, "train.accumulation": parts, "mesh.fsdp": fsdp}
-                try:
-                    plan = make_plan(config, topology, vocab_size=vocab_size, changes=changes)
-                except ValueError:
-                    continue  # a batch or a width that does not divide so
-                plans.append(plan)
-                need = f"{plan.per_chip_bytes / GIB:.2f} GiB"
-                say(f"remat {remat}, {parts} parts, fsdp {fsdp}: {need}")
-                fitted |= plan.fits
-                if plan.fits:
-                    break
-            if fitted:
-                break
-    return sorted(plans, key=lambda p: (not p.fits, p.step_seconds or 0.0))

@@ -36,24 +36,36 @@ def run(
     prepare_environment()
     import jax
 
-    from place_jax import pod_plan, pod_plan_words
+    from place_jax import pod_plan, pod_plan_search, pod_plan_words
 
     if quick:
         jax.config.update("jax_optimization_level", "O0")
     vocab_size = _vocabulary_of(config.data.dir) or pod_plan.BERT_VOCABULARY
     command = _command(config_name, overrides, topology, quick, sweeps)
+    tried: list[str] = []
+
+    def say(words: str) -> None:
+        tried.append(words)
+        print(words, flush=True)
+
     if sweeps:
-        plans = pod_plan.sweep(config, topology, vocab_size=vocab_size, say=print)
-        print(pod_plan_words.as_table(plans, config))
-        found = [pod_plan_words.to_json(plan, config, command=command) for plan in plans]
-        _write(out, {"command": command, "plans": found})
+        plans = pod_plan_search.sweep(config, topology, vocab_size=vocab_size, say=say)
+        table = pod_plan_words.as_table(plans, config)
+        print(table)
+        found = {"command": command, "tried": tried, "table": table.splitlines()}
+        found["plans"] = [pod_plan_words.to_json(plan, config) for plan in plans]
+        _write(out, found)
         return 0 if any(plan.fits for plan in plans) else 3
     plan = pod_plan.make_plan(config, topology, vocab_size=vocab_size)
-    print(pod_plan_words.in_words(plan, config))
+    print(pod_plan_words.in_words(plan, config), flush=True)
     found = pod_plan_words.to_json(plan, config, command=command)
     if not plan.fits:
-        print("looks for the smallest change that fits, and compiles each:")
-        other = pod_plan.smallest_change(config, topology, vocab_size=vocab_size, say=print)
+        print("looks for the smallest change that fits, each compiled as by --quick:", flush=True)
+        jax.config.update("jax_optimization_level", "O0")
+        other = pod_plan_search.smallest_change(
+            config, topology, too_large=plan, vocab_size=vocab_size, say=say
+        )
+        found["tried"] = tried
         if other is None:
             print("none fits: take more chips, or a smaller data.batch_size")
         else:

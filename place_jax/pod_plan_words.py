@@ -39,6 +39,7 @@ def to_json(plan: Plan, config: ConfigDict, *, command: str = "") -> dict[str, A
         "mesh": plan.mesh,
         "batch_size": config.data.batch_size,
         "changes": plan.changes,
+        "step": plan.step,
         "parameters": plan.parameters,
         "fits": plan.fits,
         "per_chip_bytes": plan.per_chip_bytes,
@@ -101,12 +102,12 @@ def in_words(plan: Plan, config: ConfigDict) -> str:
     lines.append(
         f"memory a chip: {gib} of {limit} GiB, " + ("fits" if plan.fits else "does NOT fit")
     )
-    if plan.fits:
-        lines += [f"  {kind:<16} {size / GIB:8.3f} GiB" for kind, size in plan.memory.items()]
+    lines += [f"  {kind:<16} {size / GIB:8.3f} GiB" for kind, size in plan.memory.items()]
     budget = plan.contrast["gathered_from_memory_bytes"] / 2**20
     lines.append(
-        f"contrast: {plan.contrast['form']}; gathered where loss.memory_bytes is "
-        f"{budget:.1f} MiB or more"
+        f"contrast: {plan.contrast['form']}; loss.contrast=auto switches to chunked where "
+        f"loss.memory_bytes is below {budget:.1f} MiB, and it is "
+        f"{config.loss.memory_bytes / 2**20:.1f} MiB"
     )
     model, step = plan.model_flops.total, plan.step_flops.total
     lines.append(

@@ -5,13 +5,12 @@ Needs libtpu, which compiles for TPUs that are not there.
 
 import importlib.util
 import json
-import re
 
 import jax
 import pytest
 
 from place_jax import cli, configuration
-from place_jax.parallel.topology import devices_of, parse_topology, prepare_environment
+from place_jax.parallel.topology import parse_topology, prepare_environment
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
@@ -30,30 +29,23 @@ def quick():
 
 
 def config_of(*overrides):
-    return configuration.load_config("phantom_demo:smoke", ["objective=clip", *overrides])
+    settings = ["data.batch_size=64", "model.text.vocab_size=600", *overrides]
+    return configuration.load_config("mimic_cxr_vit_b16:smoke", settings)
+
+
+def plan_of(topology: str, *overrides):
+    from place_jax import pod_plan
+
+    return pod_plan.make_plan(config_of(*overrides), parse_topology(topology))
 
 
 @pytest.fixture(scope="module")
-def topology():
-    return parse_topology("v5e:2x2")
+def plan():
+    return plan_of("v5e:2x4", "mesh.fsdp=2")
 
 
-@pytest.fixture(scope="module")
-def plan(topology):
+def test_it_is_the_step_that_train_runs(plan, phantom_dir, tmp_path, monkeypatch):
     from place_jax import pod_plan
-
-    return pod_plan.make_plan(config_of("data.batch_size=64"), topology)
-
-
-def without_device_kind(jaxpr: str) -> str:
-    """A jaxpr's text with the name of the hardware under its mesh left out."""
-    return re.sub(r"device_kind=[^)]*\)", "", jaxpr)
-
-
-@pytest.mark.slow
-def test_it_is_the_step_that_train_runs(phantom_dir, tmp_path, monkeypatch):
-    from place_jax import pod_plan
-    from place_jax.parallel.mesh import make_mesh
     from place_jax.training import loop
     from place_jax.training.step import abstract_state
 
@@ -62,67 +54,69 @@ def test_it_is_the_step_that_train_runs(phantom_dir, tmp_path, monkeypatch):
 
     def see(self, at, state, step, feed):
         feed.load_ahead()
-        raise Seen(str(step.trace(state, feed.ahead[0]).jaxpr))
+        raise Seen(pod_plan.fingerprint(step.trace(state, feed.ahead[0])))
 
     def no_arrays(model, tx, config, mesh, rows):
         return abstract_state(model, tx, config, mesh)
 
     monkeypatch.setattr(loop, "first_state", no_arrays)
     monkeypatch.setattr(loop._Run, "train", see)
-    config = configuration.load_config("phantom_demo:smoke", [f"data.dir={phantom_dir}"])
-    config.mesh.fsdp = 2
     with pytest.raises(Seen) as caught:
-        loop.train_and_evaluate(config, tmp_path)
-    mesh = make_mesh(config.mesh, devices_of(parse_topology("v5e:2x4")))
-    _, _, traced = pod_plan.trace_step(config, mesh, vocab_size=600)
-    ours, theirs = (without_device_kind(str(jaxpr)) for jaxpr in (traced.jaxpr, caught.value))
-    assert ours == theirs
+        loop.train_and_evaluate(config_of("mesh.fsdp=2", f"data.dir={phantom_dir}"), tmp_path)
+    assert str(caught.value) == plan.step
 
 
-@pytest.mark.slow
 def test_what_a_plan_says(plan):
     from place_jax import pod_plan_words
 
-    config = config_of("data.batch_size=64")
-    assert plan.fits and plan.mesh == {"replica": 1, "data": 4, "fsdp": 1, "tensor": 1}
+    config = config_of()
+    assert plan.fits and plan.mesh == {"replica": 1, "data": 4, "fsdp": 2, "tensor": 1}
     assert 15 * 2**30 < plan.limit_bytes < 16 * 2**30
-    assert 4 * plan.parameters <= plan.memory["parameters"] <= 4.1 * plan.parameters
-    assert plan.memory["optimizer"] >= 2 * plan.memory["parameters"]
-    gradients = [t for t in plan.collectives if t.kind == "all-reduce" and t.axes == ("data",)]
-    assert sum(t.bytes_per_device for t in gradients) > 4 * plan.parameters
+    half = 4 * plan.parameters / 2
+    assert half <= plan.memory["parameters"] <= 1.1 * half
+    assert plan.memory["optimizer"] >= 1.9 * plan.memory["parameters"]
+    moved = {axis for traffic in plan.collectives for axis in traffic.axes}
+    assert moved == {"data", "fsdp"}
     found = json.loads(json.dumps(pod_plan_words.to_json(plan, config)))
     for key in ("fits", "per_chip_bytes", "limit_bytes", "flops", "collectives"):
         assert key in found
     assert found["step_seconds_estimate"] > 0 and found["estimate"] == "estimate, no overlap"
     words = pod_plan_words.in_words(plan, config)
-    for word in ("4 chips", "GiB", "estimate, no overlap", "bound by", "chip-hours", "contrast"):
+    for word in ("8 chips", "GiB", "estimate, no overlap", "bound by", "chip-hours"):
         assert word in words
+    # 64 pairs x 8 rows x 4 sentences x 12 copies of float32: what PCMA's scores may take at once.
+    assert plan.contrast["gathered_from_memory_bytes"] == 64 * 8 * 4 * 12 * 4
+    assert "switches to chunked where loss.memory_bytes is below 0.1 MiB" in words
+
+
+def test_a_torus_of_three_axes_compiles_too():
+    plan = plan_of("v4:2x2x4", "objective=clip")
+    assert plan.fits and plan.topology.chips == 16 and plan.mesh["data"] == 16
+    assert 30 * 2**30 < plan.limit_bytes < 32 * 2**30
+    gradients = [t for t in plan.collectives if t.kind == "all-reduce" and t.axes == ("data",)]
+    # A ring sends each of n bytes 2 (n - 1) / n times.
+    assert sum(t.bytes_per_device for t in gradients) > 4 * plan.parameters
 
 
 @pytest.mark.slow
-def test_more_pairs_take_more_memory_and_too_many_are_an_answer(plan, topology):
-    from place_jax import pod_plan, pod_plan_words
-
-    more = pod_plan.make_plan(config_of("data.batch_size=4096"), topology)
-    assert more.memory["temporaries"] > 4 * plan.memory["temporaries"]
-    config = config_of(f"data.batch_size={2**22}")
-    too_many = pod_plan.make_plan(config, topology)
-    assert not too_many.fits and too_many.per_chip_bytes > too_many.limit_bytes
-    assert pod_plan_words.to_json(too_many, config)["step_seconds_estimate"] is None
-    assert "does NOT fit" in pod_plan_words.in_words(too_many, config)
+@pytest.mark.parametrize(
+    "change", ["data.batch_size=1024", "data.max_sentences=20", "model.observation.num_queries=64"]
+)
+def test_pairs_queries_and_sentences_move_the_memory(change, plan):
+    more = plan_of("v5e:2x4", "mesh.fsdp=2", change)
+    assert more.memory["temporaries"] > 1.02 * plan.memory["temporaries"]
 
 
-def test_changes_are_tried_from_the_least_costly_on(topology):
-    from place_jax import pod_plan
+@pytest.mark.slow
+def test_too_many_pairs_are_an_answer():
+    from place_jax import pod_plan_words
 
-    tried = pod_plan.changes_to_try(config_of(), topology)
-    assert tried[:3] == [
-        {"model.remat": "dots"},
-        {"model.remat": "full"},
-        {"train.accumulation": 2},
-    ]
-    assert {"mesh.fsdp": 4, "mesh.data": 1} in tried
-    assert len(tried[-1]) == 4
+    too_many = ("objective=clip", f"data.batch_size={2**22}")
+    plan = plan_of("v5e:2x2", *too_many)
+    assert not plan.fits and plan.per_chip_bytes > plan.limit_bytes
+    config = config_of(*too_many)
+    assert pod_plan_words.to_json(plan, config)["step_seconds_estimate"] is None
+    assert "does NOT fit" in pod_plan_words.in_words(plan, config)
 
 
 @pytest.mark.parametrize(
@@ -149,14 +143,3 @@ def test_the_smallest_change_that_fits_is_compiled(tmp_path, capsys):
     found = json.loads(out.read_text())
     assert not found["fits"] and found["suggestion"]["fits"]
     assert "the smallest change that fits" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("change", ["data.max_sentences=20", "model.observation.num_queries=64"])
-def test_queries_and_sentences_move_the_memory(change, topology):
-    from place_jax import pod_plan
-
-    config = ["data.batch_size=256", "objective=place", "loss.contrast=gathered"]
-    less = pod_plan.make_plan(config_of(*config), topology)
-    more = pod_plan.make_plan(config_of(*config, change), topology)
-    assert more.per_chip_bytes > less.per_chip_bytes

@@ -117,10 +117,9 @@ def devices_of(topology: Topology) -> list:
             )
     except Exception as error:  # the plug-in raises whatever it likes
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if "libtpu" in first.lower() and "not" in first.lower():
+        if re.search(r"(libtpu.* not|not installed)", first, re.IGNORECASE):
             raise ConfigError(
-                "place plan needs libtpu, which comes with the tpu extra: "
-                "pip install 'place_jax[tpu]'"
+                "libtpu is needed, which comes with the tpu extra: pip install 'place_jax[tpu]'"
             ) from error
         raise ConfigError(
             f"topology {topology.name} cannot be compiled for: {first[:200]}; try a shape that "
