@@ -7,7 +7,10 @@ import tiny_run
 
 from data_pipelines.batches import open_data
 from data_pipelines.records import CHEXPERT_LABELS, BadInput
+from place_jax import Predictor
 from place_jax.transfer.checkpoint_scores import Request, evaluate_checkpoint, read_prompts
+from place_jax.transfer.evaluation import evaluate
+from place_jax.transfer.maps import MapKind
 from place_jax.transfer.subgroups import Subgroups
 from place_jax.transfer.zero_shot import Combine
 from place_jax.transfer.zero_shot_task import ZeroShotOptions
@@ -61,6 +64,29 @@ def test_retrieval_by_class_and_of_all_pairs(phantom_dir):
     assert found["retrieval/test/pool_size"] > 16
     chance = found["retrieval/test/precision_chance"]
     assert abs(found["retrieval/test/precision_at_1"] - chance) < 0.5
+
+
+def test_every_map_is_scored_and_evidence_is_the_same_on_one_device(phantom_dir):
+    run = tiny_run.untrained_run(phantom_dir)
+    _, found = evaluate_checkpoint(Request("grounding", phantom_dir), run)
+    for name in ("pointing", "pointing_similarity", "pointing_evidence"):
+        assert 0 <= found[f"grounding/test/{name}"] <= 1
+        assert f"grounding/test/{name}_over_mean_box_of_phrase_ci_low" in found
+    predictor = Predictor.from_checkpoint(run)
+    alone = evaluate(
+        predictor.model,
+        predictor.params,
+        predictor.model_state,
+        open_data(phantom_dir),
+        "test",
+        predictor.config,
+        tasks=("grounding",),
+        maps=(MapKind.EVIDENCE,),
+        bootstrap=0,
+    )
+    for metric in ("pointing", "iou", "cnr"):
+        name = f"grounding/test/{metric}_evidence"
+        assert alone[name] == pytest.approx(found[name], abs=1e-3)
 
 
 @pytest.mark.parametrize(
