@@ -18,25 +18,31 @@ import sys
 
 RESULT = pathlib.Path(__file__).parent / "results" / "predictor_load.json"
 LIMIT = 3.0  # seconds for the demo's model
+_CLOCKS = ("seconds", "cpu_seconds")  # the second of all threads, whatever else the machine does
 _PROGRAM = """
 import json, sys, time
-start = time.perf_counter()
+def now(): return time.perf_counter(), time.process_time()
+start = now()
 import numpy as np
 from place_jax import Predictor
-imported = time.perf_counter()
+imported = now()
 predictor = Predictor.from_checkpoint(sys.argv[1])
-loaded = time.perf_counter()
+loaded = now()
 image = np.arange(128 * 128, dtype=np.uint8).reshape(128, 128)
 predictor.embed_images(image)
-first = time.perf_counter()
+first = now()
 predictor.embed_images(image)
-second = time.perf_counter()
+second = now()
 import jax
-parts = (imported - start, loaded - imported, first - loaded, second - first)
+moments = (start, imported, loaded, first, second)
 names = ("import", "load", "first_image", "second_image")
+def parts(clock):
+    read = [moment[clock] for moment in moments]
+    return {name: b - a for name, a, b in zip(names, read, read[1:])}
 heavy = [name for name in ("tensorflow", "matplotlib", "sklearn") if name in sys.modules]
-print(json.dumps({"seconds": dict(zip(names, parts)), "jax": jax.__version__, "heavy": heavy,
-    "parameters": sum(leaf.size for leaf in jax.tree.leaves(predictor.params))}))
+print(json.dumps({"seconds": parts(0), "cpu_seconds": parts(1), "heavy": heavy,
+    "parameters": sum(leaf.size for leaf in jax.tree.leaves(predictor.params)),
+    "jax": jax.__version__}))
 """
 
 
@@ -56,17 +62,22 @@ def main() -> None:
             check=True,
         )
         rounds.append(json.loads(done.stdout))
-        print({name: round(value, 2) for name, value in rounds[-1]["seconds"].items()}, flush=True)
+        for clock in _CLOCKS:
+            said = {name: round(value, 2) for name, value in rounds[-1][clock].items()}
+            print(clock, said, flush=True)
     loads = [found["seconds"]["load"] for found in rounds]
     result = {
-        "what": "seconds in a fresh process, medians over rounds",
+        "what": "seconds in a fresh process, medians over rounds; cpu_seconds are of its threads",
         "rounds": len(rounds),
         "limit_of_load": LIMIT,
         "within_limit": max(loads) < LIMIT,
         "slowest_load": round(max(loads), 3),
         **{
-            name: round(statistics.median(found["seconds"][name] for found in rounds), 3)
-            for name in rounds[0]["seconds"]
+            clock: {
+                name: round(statistics.median(found[clock][name] for found in rounds), 3)
+                for name in rounds[0][clock]
+            }
+            for clock in _CLOCKS
         },
         "parameters": rounds[0]["parameters"],
         "imported_beside_jax": rounds[0]["heavy"],
@@ -77,7 +88,9 @@ def main() -> None:
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"loads in {result['load']} s, slowest {result['slowest_load']}: {arguments.out}")
+    print(
+        f"loads in {result['seconds']['load']} s, slowest {result['slowest_load']}: {arguments.out}"
+    )
 
 
 if __name__ == "__main__":
