@@ -21,13 +21,17 @@ def test_shipped_config_resolves_to_its_golden_file(spec):
     assert configuration.to_json(configuration.load_config(spec)) == path.read_text()
 
 
-def test_the_grounded_demo_differs_from_the_demo_in_its_queries_alone():
-    demo, grounded = (
-        dict(configuration.flatten(configuration.load_config(f"phantom_demo{arg}")))
-        for arg in ("", ":grounded")
+def test_the_plain_demo_has_queries_and_cce_as_the_base_has_them():
+    base, demo, plain = (
+        dict(configuration.flatten(configuration.load_config(spec)))
+        for spec in ("mimic_cxr_vit_b16", "phantom_demo", "phantom_demo:plain")
     )
-    differing = {key for key in demo if demo[key] != grounded[key]}
-    assert differing == {f"model.observation.{k}" for k in ("reads", "sharpness", "separation")}
+    differing = {key for key in demo if demo[key] != plain[key]}
+    assert differing == {
+        *(f"model.observation.{key}" for key in ("reads", "sharpness", "separation")),
+        *(f"model.correlation.{key}" for key in ("centre", "hide_layout", "mask_ratio")),
+    }
+    assert all(plain[key] == base[key] for key in differing)
 
 
 def test_json_round_trip():
