@@ -3,8 +3,9 @@
     ./launch/demo.sh
     python benchmarks/demo.py --workdir runs/demo/run
 
-writes benchmarks/results/demo.json, the run's own result.json to six digits, and
-docs/pictures/demo_curves.svg and demo_scores.svg, which the run's page has too.
+writes benchmarks/results/demo.json, the run's own result.json and the grounding.json beside its
+folder to six digits, and docs/pictures/demo_curves.svg and demo_scores.svg, which the run's page
+has too.
 """
 
 import argparse
@@ -23,6 +24,8 @@ def main() -> None:
     parser.add_argument("--workdir", required=True, type=pathlib.Path)
     workdir = parser.parse_args().workdir
     result = json.loads((workdir / "result.json").read_text())
+    maps = json.loads((workdir.parent / "grounding.json").read_text())
+    result |= {key: value for key, value in maps.items() if key.startswith("grounding/")}
     rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in result.items()}
     (ROOT / "benchmarks/results/demo.json").write_text(json.dumps(rounded, indent=1) + "\n")
     run = report_page.read_run(workdir)

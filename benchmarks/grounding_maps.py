@@ -1,10 +1,9 @@
 """Ways of making a map of where a sentence is, chosen among on validation, the chosen one on test.
 
     ./launch/demo.sh runs/demo
-    place train --config phantom_demo:grounded --workdir runs/grounded \\
-        --config.data.dir=runs/demo/data
+    place train --config phantom_demo:plain --workdir runs/plain --config.data.dir=runs/demo/data
     python benchmarks/grounding_maps.py --data runs/demo/data \\
-        --checkpoint demo=runs/demo/run grounded=runs/grounded --test grounded
+        --checkpoint demo=runs/demo/run plain=runs/plain --test demo
 
 writes benchmarks/results/grounding_maps.json and .md: of each checkpoint and each way the pointing
 game on the validation patients, over all sentences and by finding, beside another patient's image,

@@ -6,10 +6,10 @@
 Six large findings, 112-pixel images, a small hybrid encoder (a convolutional stem and two
 transformer layers) and a two-layer text encoder, all trained from nothing. README.md has what it
 reaches and how long it takes; benchmarks/demo_ablation.py compares its objectives.
-Its queries read patches that have not seen each other and start apart and sharp, so that V-PORs point
-where their sentence does; its CCE is about brightness, which reports tell of. `:plain` has both as
-configs/base.py has them, for comparison (docs/method.md): as good in zero-shot, and its queries
-collapse.
+Its queries read patches that have not seen each other and start apart and sharp, so that V-PORs
+point where their sentence does; its CCE is about brightness, which reports tell of. `:plain` has
+both as configs/base.py has them, for comparison (docs/method.md): as good in zero-shot, and its
+queries collapse.
 `:smoke` shrinks it to a two-step run for tests.
 """
 

@@ -22,5 +22,6 @@ place train --config phantom_demo --workdir "$OUT/run" --config.data.dir="$OUT/d
 echo "demo 3/3: what it reached"
 place evaluate zero-shot --checkpoint "$OUT/run" --data "$OUT/data" --out "$OUT/zero_shot.json"
 place evaluate retrieval --checkpoint "$OUT/run" --data "$OUT/data" --out "$OUT/retrieval.json"
+place evaluate grounding --checkpoint "$OUT/run" --data "$OUT/data" --out "$OUT/grounding.json"
 echo "scores: $OUT/run/result.json"
 echo "page:   $OUT/run/report.html"
