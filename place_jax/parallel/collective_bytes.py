@@ -20,6 +20,8 @@ _BYTES = {
 _KINDS = "all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute"
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) .*\{$")
 _COLLECTIVE = re.compile(rf"= (.*?) ({_KINDS})(-start)?\(")
+# Between slices XLA makes no collective: within each it reduces, what is left goes by the hosts.
+_BETWEEN_SLICES = re.compile(r"= \((\w+\[[\d,]*\]).* send\(.*_xla_megascale")
 _CALLED = re.compile(r"(?:calls|body|to_apply)=%?([\w.\-]+)")
 _WHILE = re.compile(r"condition=%?([\w.\-]+), body=%?([\w.\-]+)")
 _ARRAY = re.compile(r"\b([a-z]+\d*)\[([\d,]*)\]")
@@ -52,10 +54,16 @@ def traffic_of(hlo: str, mesh: Mesh) -> list[Traffic]:
       mesh: that it was compiled for.
     """
     slices = np.array([getattr(d, "slice_index", 0) or 0 for d in mesh.devices.flat])
+    first_of_each = np.unique(slices, return_index=True)[1]
     found: dict[tuple, list[int]] = defaultdict(lambda: [0, 0])
     computations, entry = _computations(hlo)
     for name, times in _runs(computations, entry).items():
         for line in computations[name]:
+            if sent := _BETWEEN_SLICES.search(line):
+                key = "send", _axes(first_of_each, mesh), True
+                found[key][0] += times
+                found[key][1] += times * _result_bytes(sent[1], None)
+                continue
             match = _COLLECTIVE.search(line)
             if match is None:
                 continue

@@ -1,14 +1,17 @@
 """Bytes between devices, read off compiled HLO: groups however they are spelt, loops unrolled."""
 
+import importlib.util
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from configs.base import get_config
 from place_jax.parallel.collective_bytes import traffic_of
 from place_jax.parallel.mesh import make_mesh
+from place_jax.parallel.topology import devices_of, parse_topology, prepare_environment
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +76,20 @@ def test_every_spelling_of_groups(groups, axes, mesh):
     )
     (traffic,) = traffic_of(hlo, mesh)
     assert traffic.axes == axes
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
+def test_what_crosses_slices_is_told_from_what_stays_within():
+    prepare_environment()
+    mesh = make_mesh(get_config().mesh, devices_of(parse_topology("v5e:2x2", 2)))
+
+    def shape(rows, spec):
+        sharding = NamedSharding(mesh, PartitionSpec(spec))
+        return jax.ShapeDtypeStruct((rows, 1024), np.float32, sharding=sharding)
+
+    gradient = jax.jit(jax.grad(lambda w, x: ((x @ w) ** 2).sum()))
+    hlo = gradient.lower(shape(1024, None), shape(80, "data")).compile().as_text()
+    crossing = [t for t in traffic_of(hlo, mesh) if t.crosses_slices]
+    # Reduced over the four chips of its slice first: a quarter of the gradient is left for each.
+    assert [(t.axes, t.bytes_per_device) for t in crossing] == [(("data",), 1024 * 1024)]
+    assert any(not t.crosses_slices for t in traffic_of(hlo, mesh))
