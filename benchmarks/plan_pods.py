@@ -45,7 +45,7 @@ def is_current(name: str) -> bool:
     if sorted(found["command"].split()) != sorted(command_of(name).split()):
         return False
     return all(
-        plan["step"] == step_of(plan, found["command"]) for plan in found.get("plans", [found])
+        plan.get("step") == step_of(plan, found["command"]) for plan in found.get("plans", [found])
     )
 
 
