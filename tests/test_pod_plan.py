@@ -100,7 +100,7 @@ def test_a_torus_of_three_axes_compiles_too():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "change", ["data.batch_size=1024", "data.max_sentences=20", "model.observation.num_queries=64"]
+    "change", ["data.batch_size=1024", "data.max_sentences=48", "model.observation.num_queries=64"]
 )
 def test_pairs_queries_and_sentences_move_the_memory(change, plan):
     more = plan_of("v5e:2x4", "mesh.fsdp=2", change)
