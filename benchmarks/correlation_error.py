@@ -12,8 +12,9 @@ mean right. Each run is added to benchmarks/results/correlation_error.json and .
 """
 
 import argparse
-import json
 import pathlib
+
+import run_table
 
 RESULT = pathlib.Path(__file__).parent / "results" / "correlation_error.json"
 COLUMNS = {
@@ -89,15 +90,6 @@ def parts_of_error(run: str, data_dir: str, examples: int) -> dict:
     }
 
 
-def markdown(rows: dict) -> str:
-    lines = ["| run | " + " | ".join(COLUMNS.values()) + " | trained with |"]
-    lines.append("|---" * (len(COLUMNS) + 2) + "|")
-    for name, row in rows.items():
-        cells = " | ".join(f"{row[column]:.3f}" for column in COLUMNS)
-        lines.append(f"| {name} | {cells} | {row['code']} |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     """Measures the runs that are named and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -105,13 +97,12 @@ def main() -> None:
     parser.add_argument("--run", nargs="+", required=True, metavar="NAME=DIR")
     parser.add_argument("--examples", type=int, default=256)
     arguments = parser.parse_args()
-    rows = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    for named in arguments.run:
-        name, _, run = named.partition("=")
-        rows[name] = parts_of_error(run, arguments.data, arguments.examples)
-        RESULT.write_text(json.dumps(rows, indent=1) + "\n")
-        RESULT.with_suffix(".md").write_text(markdown(rows))
-    print(markdown(rows))
+    run_table.add_runs(
+        arguments.run,
+        RESULT,
+        COLUMNS,
+        lambda run: parts_of_error(run, arguments.data, arguments.examples),
+    )
 
 
 if __name__ == "__main__":

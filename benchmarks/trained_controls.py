@@ -11,8 +11,9 @@ batches, of scores over patients. Each run is added to benchmarks/results/traine
 
 import argparse
 import dataclasses
-import json
 import pathlib
+
+import run_table
 
 RESULT = pathlib.Path(__file__).parent / "results" / "trained_controls.json"
 COLUMNS = {
@@ -65,33 +66,13 @@ def controls_of(run: str, data_dir: str) -> dict:
     return kept | {"code": checkpoints.read_metadata(checkpoints.find(run))["code_revision"]}
 
 
-def markdown(rows: dict) -> str:
-    lines = ["| run | " + " | ".join(COLUMNS.values()) + " | trained with |"]
-    lines.append("|---" * (len(COLUMNS) + 2) + "|")
-    for name, row in rows.items():
-        cells = []
-        for column in COLUMNS:
-            cell = f"{row[column]:.3f}" if column in row else ""
-            if f"{column}_ci_low" in row:
-                cell += f" ({row[f'{column}_ci_low']:.3f} to {row[f'{column}_ci_high']:.3f})"
-            cells.append(cell)
-        lines.append(f"| {name} | {' | '.join(cells)} | {row['code']} |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     """Measures the runs that are named and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="the demo's prepared folder")
     parser.add_argument("--run", nargs="+", required=True, metavar="NAME=DIR")
     arguments = parser.parse_args()
-    rows = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    for named in arguments.run:
-        name, _, run = named.partition("=")
-        rows[name] = controls_of(run, arguments.data)
-        RESULT.write_text(json.dumps(rows, indent=1) + "\n")
-        RESULT.with_suffix(".md").write_text(markdown(rows))
-    print(markdown(rows))
+    run_table.add_runs(arguments.run, RESULT, COLUMNS, lambda run: controls_of(run, arguments.data))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ import types
 import jax
 import numpy as np
 import pytest
+from drawn_pairs import VOCABULARY, draw_pairs
 
 from configs.base import get_config
 from place_jax.models.functional import Model
 
-VOCABULARY = 50
 # Half the time to compile, and these models are too small to run slowly.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -52,19 +52,5 @@ def compiled(tiny_model):
 
 @pytest.fixture(scope="session")
 def pairs():
-    """A batch of 8: 4 sentences of up to 4 tokens, the last two examples shorter, padded to 20."""
-    rng = np.random.default_rng(0)
-    sentence = np.zeros((8, 20), np.int32)
-    for row in range(8):
-        sentences = 4 if row < 6 else 2
-        numbers = np.repeat(np.arange(1, sentences + 1), rng.integers(2, 5, sentences))
-        sentence[row, 1 : 1 + len(numbers)] = numbers
-    tokens = np.where(sentence > 0, rng.integers(4, VOCABULARY, sentence.shape), 0)
-    tokens[:, 0] = 2
-    return {
-        "image": rng.integers(0, 256, (8, 32, 32, 1), dtype=np.uint8),
-        "tokens": tokens.astype(np.int32),
-        "sentence_of_token": sentence,
-        "sentence_mask": np.arange(1, 5)[None] <= sentence.max(1)[:, None],
-        "example_mask": np.ones(8, bool),
-    }
+    """A batch of 8."""
+    return draw_pairs(np.random.default_rng(0), 8)

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import optax
+from drawn_pairs import VOCABULARY, draw_pairs
 from tiny_run import tiny_config
 
 from configs.base import get_config
@@ -14,7 +15,6 @@ from place_jax.training.feed import to_devices
 from place_jax.training.optimizer import make_optimizer
 from place_jax.training.step import abstract_state, compile_step, make_state, make_train_step
 
-VOCABULARY = 50
 QUICK = {"xla_backend_optimization_level": 0}  # a third of the time to compile
 
 
@@ -65,21 +65,9 @@ def spread_model(config, mesh):
 def draw_rows(number: int) -> dict[str, np.ndarray]:
     """Batch `number`: 16 random pairs, with fewer sentences in the last ones."""
     rng = np.random.default_rng(number)
-    sentence = np.zeros((16, 20), np.int32)
-    for row in range(16):
-        sentences = 4 if row < 12 else 2
-        numbers = np.repeat(np.arange(1, sentences + 1), rng.integers(2, 5, sentences))
-        sentence[row, 1 : 1 + len(numbers)] = numbers
-    tokens = np.where(sentence > 0, rng.integers(4, VOCABULARY, sentence.shape), 0)
-    tokens[:, 0] = 2
-    return {
-        "image": rng.integers(0, 256, (16, 32, 32, 1), dtype=np.uint8),
-        "tokens": tokens.astype(np.int32),
-        "sentence_of_token": sentence,
+    return draw_pairs(rng, 16) | {
         "statement": rng.integers(0, 6, (16, 4, 2)).astype(np.uint32),
-        "sentence_mask": np.arange(1, 5)[None] <= sentence.max(1)[:, None],
         "report_statement": rng.integers(0, 4, (16, 2)).astype(np.uint32),
-        "example_mask": np.ones(16, bool),
     }
 
 

@@ -1,0 +1,45 @@
+"""A table of trained runs under names of one's own, which grows run by run."""
+
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+
+def add_runs(
+    named: Sequence[str],
+    result: pathlib.Path,
+    columns: Mapping[str, str],
+    measure: Callable[[str], dict],
+) -> None:
+    """Measures runs and writes them into a .json, beside those it holds, and a .md.
+
+    Args:
+      named: NAME=DIR of each run.
+      result: path of the .json.
+      columns: score -> heading.
+      measure: a run's folder -> its scores, and `code`, what trained it.
+    """
+    rows = json.loads(result.read_text()) if result.exists() else {}
+    for one in named:
+        name, _, run = one.partition("=")
+        rows[name] = measure(run)
+        result.write_text(json.dumps(rows, indent=1) + "\n")
+        result.with_suffix(".md").write_text(markdown(rows, columns))
+    print(markdown(rows, columns))
+
+
+def markdown(rows: Mapping[str, dict], columns: Mapping[str, str]) -> str:
+    """One line a run; a score that has an interval is followed by it, one that is not there by
+    nothing.
+    """
+    lines = ["| run | " + " | ".join(columns.values()) + " | trained with |"]
+    lines.append("|---" * (len(columns) + 2) + "|")
+    for name, row in rows.items():
+        cells = []
+        for column in columns:
+            cell = f"{row[column]:.3f}" if column in row else ""
+            if f"{column}_ci_low" in row:
+                cell += f" ({row[f'{column}_ci_low']:.3f} to {row[f'{column}_ci_high']:.3f})"
+            cells.append(cell)
+        lines.append(f"| {name} | {' | '.join(cells)} | {row['code']} |")
+    return "\n".join(lines) + "\n"
