@@ -15,25 +15,39 @@ import shlex
 import subprocess
 import sys
 
+from place_jax.configs import mimic_cxr_vit_b16
+
 FOLDER = pathlib.Path("benchmarks/pod_plans")
+CONFIG = "mimic_cxr_vit_b16"
 PLANS = {
-    "v5e_16x16": "v5e:16x16",
-    "v5e_16x16_batch_16384": "v5e:16x16 --config.data.batch_size=16384",
-    "v5e_16x16_slices_2": "v5e:16x16 --slices 2",
-    "v5e_4x4_batch_4096": "v5e:4x4 --config.data.batch_size=4096 --config.train.accumulation=4",
-    "v5e_4x4_batch_4096_too_large": "v5e:4x4 --config.data.batch_size=4096",
-    "v4_2x2x4": "v4:2x2x4",
-    "v5p_2x2x4": "v5p:2x2x4",
-    "v6e_4x4": "v6e:4x4",
-    "tpu7x_2x2x2": "tpu7x:2x2x2",
-    "sweep_v5e_16x16": "v5e:16x16 --sweep",
+    "v5e_16x16": "--topology v5e:16x16",
+    "v5e_16x16_batch_16384": "--topology v5e:16x16 --config.data.batch_size=16384",
+    "v5e_16x16_slices_2": "--topology v5e:16x16 --slices 2",
+    "v5e_4x4_batch_4096": "--topology v5e:4x4 --config.data.batch_size=4096 "
+    "--config.train.accumulation=4",
+    "v5e_4x4_batch_4096_too_large": "--topology v5e:4x4 --config.data.batch_size=4096",
+    "v4_2x2x4": "--topology v4:2x2x4",
+    "v5p_2x2x4": "--topology v5p:2x2x4",
+    "v6e_4x4": "--topology v6e:4x4",
+    "tpu7x_2x2x2": "--topology tpu7x:2x2x2",
+    "sweep_v5e_4x4": "--topology v5e:4x4 --sweep",
+    "sweep_v5e_16x16": "--topology v5e:16x16 --sweep",
+}
+# The config's own presets: TPUs are named by kind and shape.
+PRESETS = {
+    f"preset_{name}": (f"{CONFIG}:{name}", name.replace("_", ":"))
+    for name in mimic_cxr_vit_b16.HARDWARE
+    if not name.startswith("gpu")
 }
 TOO_LARGE = 3  # the status of `place plan`
 
 
 def command_of(name: str) -> str:
     """As it is typed, without where the JSON goes."""
-    return f"place plan --config mimic_cxr_vit_b16 --quick --topology {PLANS[name]}"
+    if name in PRESETS:
+        config, topology = PRESETS[name]
+        return f"place plan --config {config} --quick --topology {topology}"
+    return f"place plan --config {CONFIG} --quick {PLANS[name]}"
 
 
 def is_current(name: str) -> bool:
@@ -55,12 +69,9 @@ def step_of(plan: dict, command: str) -> str:
     from place_jax.parallel.mesh import make_mesh
     from place_jax.parallel.topology import devices_of, parse_topology
 
-    overrides = [
-        word.removeprefix("--config.")
-        for word in shlex.split(command)
-        if word.startswith("--config.")
-    ]
-    config = configuration.load_config("mimic_cxr_vit_b16", overrides)
+    words = shlex.split(command)
+    overrides = [word.removeprefix("--config.") for word in words if word.startswith("--config.")]
+    config = configuration.load_config(words[words.index("--config") + 1], overrides)
     config.update_from_flattened_dict(plan["changes"])
     mesh = make_mesh(config.mesh, devices_of(parse_topology(plan["topology"], plan["slices"])))
     _, _, traced = pod_plan.trace_step(config, mesh, vocab_size=pod_plan.BERT_VOCABULARY)
@@ -82,17 +93,18 @@ def make(name: str) -> None:
 
 def main() -> None:
     """Makes or checks them; with --check the status is 1 where one is not current."""
+    names = [*PLANS, *PRESETS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help=f"all, or some of {', '.join(PLANS)}")
+    parser.add_argument("names", nargs="*", help=f"all, or some of {', '.join(names)}")
     parser.add_argument("--check", action="store_true", help="makes none, says which are outdated")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(PLANS):
-        parser.error(f"{', '.join(sorted(unknown))}: not among {', '.join(PLANS)}")
+    if unknown := set(arguments.names) - set(names):
+        parser.error(f"{', '.join(sorted(unknown))}: not among {', '.join(names)}")
     from place_jax.parallel.topology import prepare_environment
 
     prepare_environment()
     outdated = []
-    for name in arguments.names or PLANS:
+    for name in arguments.names or names:
         current = is_current(name)
         print(f"{name}: {'current' if current else 'outdated or absent'}", flush=True)
         if not current:

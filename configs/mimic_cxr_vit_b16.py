@@ -4,19 +4,39 @@ r"""PLACE on MIMIC-CXR with ViT-B/16 and BioClinicalBERT: the setting that the f
         --config.data.dir=/mnt/BUCKET/DATA \
         --config.model.image.weights=VIT_FOLDER --config.model.text.weights=BIOCLINICALBERT_FOLDER
 
-Meant for a TPU slice of 16 chips or more. It has not been run on MIMIC-CXR: there is no measured
-score to give. Values are marked [paper] where the abstract or summaries of arXiv 2506.10573 state
-them, [peers] where they are the common recipe of the field (MGCA and its followers), and [ours]
-where neither says. `:smoke` shrinks it to a two-step run for tests.
+It has not been run on MIMIC-CXR: there is no measured score to give. Values are marked [paper]
+where the abstract or summaries of arXiv 2506.10573 state them, [peers] where they are the common
+recipe of the field (MGCA and its followers), and [ours] where neither says. Plain, it is meant for
+a TPU slice of 16 chips or more; `:HARDWARE`, such as `:v5e_2x2` or `:gpu_80gb`, lays the same
+training out for what is named. `:smoke` shrinks it to a two-step run for tests.
 """
 
 from ml_collections import ConfigDict
 
 from place_jax.configs import base, phantom_demo
 
+# Hardware -> how the step is laid out on it, never what is learned: the batch of 512, its negatives
+# and the schedule stay, so that the losses agree to rounding. TPUs: each has been compiled for its
+# slice (benchmarks/pod_plans/preset_*.json). GPUs: one of that memory, by the TPU plans' 0.14 GiB a
+# pair and 4.3 GiB of state; not run.
+HARDWARE = {
+    "v5e_1x1": {"train.accumulation": 8},
+    "v5e_2x2": {"train.accumulation": 2},
+    "v5e_2x4": {},
+    "v5e_4x4": {},
+    "v5e_16x16": {"model.remat": "none"},
+    "v6e_1x1": {"train.accumulation": 4},
+    "v6e_2x4": {},
+    "v4_2x2x1": {"train.accumulation": 2},
+    "v5p_2x2x1": {},
+    "tpu7x_2x2x1": {},
+    "gpu_80gb": {"train.accumulation": 2},
+    "gpu_24gb": {"train.accumulation": 8},
+}
+
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Returns the config. `arg` is "" or "smoke"."""
+    """Returns the config. `arg` is "", "smoke" or one of HARDWARE."""
     config = base.get_config()
     # [paper] instance-level, pathological-level and correlation terms together.
     config.objective = "place"
@@ -67,7 +87,12 @@ def get_config(arg: str = "") -> ConfigDict:
         phantom_demo.shrink(config)
         _shrink_model(config)
     elif arg:
-        raise ValueError(f"mimic_cxr_vit_b16:{arg} is not known: use it plain or with :smoke")
+        if arg not in HARDWARE:
+            raise ValueError(
+                f"mimic_cxr_vit_b16:{arg} is not known: use it plain, or with :smoke or one of "
+                f"{', '.join(HARDWARE)}"
+            )
+        config.update_from_flattened_dict(HARDWARE[arg])
     return config
 
 

@@ -8,6 +8,8 @@ import pathlib
 import pytest
 
 from place_jax import configuration
+from place_jax.configs import mimic_cxr_vit_b16
+from place_jax.parallel.topology import parse_topology
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 SHIPPED = [f"{name}{arg}" for name in configuration.shipped_configs() for arg in ("", ":smoke")]
@@ -32,6 +34,27 @@ def test_the_plain_demo_has_queries_and_cce_as_the_base_has_them():
         *(f"model.correlation.{key}" for key in ("centre", "hide_layout", "mask_ratio")),
     }
     assert all(plain[key] == base[key] for key in differing)
+
+
+@pytest.mark.parametrize("hardware", mimic_cxr_vit_b16.HARDWARE)
+def test_hardware_changes_how_the_step_is_laid_out_and_nothing_that_is_learned(hardware):
+    plain, preset = (
+        dict(configuration.flatten(configuration.load_config(f"mimic_cxr_vit_b16{arg}")))
+        for arg in ("", f":{hardware}")
+    )
+    differing = {key for key in plain if plain[key] != preset[key]}
+    layout = {"model.remat", "train.accumulation", "mesh.data", "mesh.fsdp"}
+    assert differing == set(mimic_cxr_vit_b16.HARDWARE[hardware]) <= layout
+    devices = 1
+    if not hardware.startswith("gpu"):
+        topology = parse_topology(hardware.replace("_", ":"))
+        devices = topology.chips * topology.chip.devices
+    assert plain["data.batch_size"] % (devices * preset["train.accumulation"]) == 0
+
+
+def test_hardware_that_has_no_preset_names_those_there_are():
+    with pytest.raises(configuration.ConfigError, match="v9_4x4 is not known.*v5e_2x2, "):
+        configuration.load_config("mimic_cxr_vit_b16:v9_4x4")
 
 
 def test_json_round_trip():

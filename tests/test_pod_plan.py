@@ -98,6 +98,13 @@ def test_a_torus_of_three_axes_compiles_too():
     assert sum(t.bytes_per_device for t in gradients) > 4 * plan.parameters
 
 
+@pytest.mark.parametrize(("topology", "devices"), [("v5e:1x1", 1), ("v6e:1x1", 1)])
+def test_a_single_chip_as_in_a_notebook_is_a_topology_too(topology, devices):
+    from place_jax.parallel.topology import devices_of
+
+    assert len(devices_of(parse_topology(topology))) == devices
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "change", ["data.batch_size=1024", "data.max_sentences=48", "model.observation.num_queries=64"]

@@ -108,6 +108,8 @@ def devices_of(topology: Topology) -> list:
     from jax.experimental import topologies
 
     options = {"chip_config_name": "megacore"} if topology.chip.name in ("v4", "v5p") else {}
+    if max(topology.shape) == 1:
+        options["chips_per_host_bounds"] = (1, 1, 1)  # it takes hosts of 2x2 otherwise
     if topology.slices > 1:
         options["num_slices"] = topology.slices
     try:

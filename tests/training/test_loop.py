@@ -1,11 +1,13 @@
 """The loop: a run that is killed, stopped or left finished is the same run as one that was not."""
 
+import functools
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 
 import jax
 import numpy as np
@@ -18,6 +20,7 @@ from place_jax.training.bad_steps import NotFinite
 from place_jax.training.feed import Feed
 from place_jax.training.held_out import HeldOut
 from place_jax.training.preemption import Stopped
+from place_jax.training.watchdog import Watchdog
 
 STEPS = 7
 
@@ -132,7 +135,7 @@ def test_killed_and_run_again_it_is_the_same_run(config, never_stopped, tmp_path
     assert_same_run(workdir, never_stopped[0])
 
 
-@pytest.mark.parametrize("where", ["training", "evaluation"])
+@pytest.mark.parametrize("where", ["training", "evaluation", "last evaluation"])
 def test_sigterm_saves_and_stops_and_the_same_command_goes_on(
     config, never_stopped, tmp_path, monkeypatch, capfd, where
 ):
@@ -147,12 +150,14 @@ def test_sigterm_saves_and_stops_and_the_same_command_goes_on(
         if where == "training":
             before_batch(patch, 5, terminate)
         else:
-            patch.setattr(HeldOut, "validate", poll_in_evaluation)
-        with pytest.raises(Stopped, match="stopped at step 5, which is saved"):
+            which = "validate" if where == "evaluation" else "test"
+            patch.setattr(HeldOut, which, poll_in_evaluation)
+        at = STEPS if where == "last evaluation" else 5
+        with pytest.raises(Stopped, match=f"stopped at step {at}, which is saved"):
             loop.train_and_evaluate(config, tmp_path)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert "SIGTERM: saves, then stops" in capfd.readouterr().err
-    assert checkpoints.latest_step(tmp_path) == 5
+    assert checkpoints.latest_step(tmp_path) == at
     loop.train_and_evaluate(config, tmp_path)
     # The stop itself was logged at step 5, and nothing else differs.
     kept = [row for row in lines(tmp_path) if (row["step"], "train/loss" in row) != (5, True)]
@@ -171,6 +176,41 @@ def test_sigterm_while_the_step_compiles_takes_no_step(config, tmp_path, monkeyp
     with pytest.raises(Stopped, match="stopped before the first step, nothing to save"):
         loop.train_and_evaluate(config, tmp_path)
     assert checkpoints.latest_step(tmp_path) is None
+
+
+def test_sigterm_while_it_accumulates_and_on_in_one_part(config, never_stopped, tmp_path):
+    """The parts are of one step: what is saved can go on in any number of them."""
+    parts = config.copy_and_resolve_references()
+    parts.train.accumulation = 2
+    with pytest.MonkeyPatch.context() as patch:
+        before_batch(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Stopped, match="stopped at step 5, which is saved"):
+            loop.train_and_evaluate(parts, tmp_path)
+    loop.train_and_evaluate(config, tmp_path)
+    for row, other in zip(lines(tmp_path)[-3:], lines(never_stopped[0])[-3:], strict=True):
+        assert row.keys() == other.keys() and row["step"] == other["step"]
+        if "train/loss" in row:
+            assert row["train/loss"] == pytest.approx(other["train/loss"], rel=1e-3)
+
+
+def test_a_step_that_hangs_is_named_with_its_stack(config, tmp_path, monkeypatch, capfd):
+    class Ended(Exception):
+        pass
+
+    ended = threading.Event()
+
+    def hang_for_ever():
+        assert ended.wait(60)
+        raise Ended
+
+    monkeypatch.setattr(loop, "Watchdog", functools.partial(Watchdog, end=ended.set))
+    before_batch(monkeypatch, 3, hang_for_ever)
+    watched = config.copy_and_resolve_references()
+    watched.train.hang_seconds = 6.0
+    with pytest.raises(Ended):
+        loop.train_and_evaluate(watched, tmp_path)
+    said = capfd.readouterr().err
+    assert "in step 3 (train.hang_seconds=6); the stacks" in said and "in hang_for_ever" in said
 
 
 def test_a_finished_run_is_not_done_again(config, never_stopped, monkeypatch):
