@@ -10,7 +10,7 @@ import os
 import pathlib
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 # Memory in huge pages: a step on a CPU takes about a fifth less. Read when a process starts.
 FASTER = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -37,6 +37,7 @@ def run_rows(
     columns: Mapping[str, str],
     order: Sequence[str],
     finished: Sequence[str] = (),
+    compared: Sequence[str] = (),
 ) -> str:
     """Trains what is not trained yet, seed by seed, and writes the table after every run.
 
@@ -50,12 +51,22 @@ def run_rows(
       columns: metric -> heading.
       order: of the rows in the table.
       finished: workdirs of other finished runs: one of the same config on the same data is read.
+      compared: columns of a shorter table before it, of differences from the first of `order`.
 
     Returns:
       The table, in Markdown.
     """
     table.parent.mkdir(exist_ok=True)
     store = table.with_suffix(".json")
+
+    def write() -> str:
+        rows = _read(store)
+        short = {column: columns[column] for column in compared}
+        text = differences(rows, short, order[0]) + "\n" if compared else ""
+        text += markdown(rows, columns)
+        table.with_suffix(".md").write_text(text)
+        return text
+
     for seed in seeds:
         for name, overrides in rows.items():
             held = _read(store).get(name, {}).get(str(seed))
@@ -64,9 +75,8 @@ def run_rows(
                 continue
             found = run(name, overrides, seed, data, out, finished)
             _add(store, name, seed, found, columns, order)
-            table.with_suffix(".md").write_text(markdown(_read(store), columns))
-    table.with_suffix(".md").write_text(markdown(_read(store), columns))
-    return table.with_suffix(".md").read_text()
+            write()
+    return write()
 
 
 def run(
@@ -171,6 +181,42 @@ def markdown(rows: Mapping[str, Mapping[str, dict]], columns: Mapping[str, str])
     text = "\n".join(lines) + "\n"
     data = sorted({r["data"] for by_seed in rows.values() for r in by_seed.values() if "data" in r})
     return text + (f"\nData: PhantomCXR {'; '.join(data)}.\n" if data else "")
+
+
+def differences(
+    rows: Mapping[str, Mapping[str, dict]], columns: Mapping[str, str], base: str
+) -> str:
+    """One line a row: how far it is from the base under the same seeds, the mean over them.
+
+    Bold is what differs by more than the base's own seeds do, their highest from their lowest.
+    """
+    if not rows.get(base):
+        return ""
+    of_base = rows[base]
+    lines = ["| row | seeds | " + " | ".join(columns.values()) + " |"]
+    lines.append("|---" * (len(columns) + 2) + "|")
+    cells = [cell(list(of_base.values()), column) for column in columns]
+    lines.append(f"| {base} | {len(of_base)} | " + " | ".join(cells) + " |")
+    for name, by_seed in rows.items():
+        shared = sorted(by_seed.keys() & of_base.keys())
+        if name == base or not shared:
+            continue
+        cells = [
+            _difference([(by_seed[s], of_base[s]) for s in shared], of_base.values(), column)
+            for column in columns
+        ]
+        lines.append(f"| {name} | {len(shared)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _difference(pairs: Sequence[tuple[dict, dict]], of_base: Iterable[dict], column: str) -> str:
+    found = [a[column] - b[column] for a, b in pairs if column in a and column in b]
+    if not found:
+        return ""
+    own = [result[column] for result in of_base if column in result]
+    change, spread = statistics.mean(found), max(own) - min(own)
+    text = f"{change:+.3f}"
+    return f"**{text}**" if len(own) > 1 and abs(change) > spread else text
 
 
 def cell(results: Sequence[dict], column: str) -> str:

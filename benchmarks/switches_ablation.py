@@ -6,8 +6,9 @@
 
 500 steps take 4 to 5 minutes of two cores, all rows at three seeds most of a night, so that the
 table grows over several sittings: what benchmarks/results/switches_ablation.json holds is not
-trained again, and the last column says with which code each row was. The column of seeds says how
-many a row has: differences of 0.02 in AUROC under one seed are within what another seed changes.
+trained again, and the last column says with which code each row was. The first table has each
+row's differences from the default under the same seeds, bold where they are larger than those
+between the default's own seeds; a row of one seed that is not bold says nothing.
 Two calls may run beside each other on rows of their own. With --finished a run made elsewhere is
 read where its config is that of a row. Writes also switches_ablation.md.
 """
@@ -109,6 +110,18 @@ COLUMNS = {
     "correlation/test/rise_rolled_reports": "rise",
     "correlation/test/r2_over_mean": "CCE R² over the mean matrix",
 }
+COMPARED = (
+    "zero_shot/test/macro_auroc",
+    "zero_shot/test/macro_auroc_observation",
+    "retrieval/test/recall_at_10",
+    "grounding/test/pointing",
+    "grounding/test/pointing_over_rolled_image",
+    "grounding/test/pointing_similarity",
+    "v_por/test/cosine_between_queries",
+    "v_por/test/queries_in_use",
+    "correlation/test/rise_rolled_reports",
+    "correlation/test/r2_over_mean",
+)
 
 
 def main() -> None:
@@ -132,6 +145,7 @@ def main() -> None:
             table=pathlib.Path(__file__).parent / "results" / "switches_ablation",
             columns=COLUMNS,
             order=list(ROWS),
+            compared=COMPARED,
             finished=arguments.finished,
         )
     )

@@ -57,3 +57,24 @@ def test_only_what_is_missing_is_trained_and_each_row_says_with_which_code(table
     assert text.splitlines()[3].startswith("| b | 1 |"), "and no mean is taken over both"
     grow({"a": [], "b": ["x=2"]}, [0])
     assert table.ran == []
+
+
+def test_differences_are_of_the_same_seeds_and_bold_beyond_what_seeds_do(table):
+    def runs(**scores):
+        return {seed[1:]: {"a": value, "b": 2 * value} for seed, value in scores.items()}
+
+    rows = {
+        "default": runs(s0=0.5, s1=0.7),
+        "near": runs(s0=0.6),
+        "far": runs(s0=0.8, s1=0.9) | {"2": {"a": 9.0}},
+        "elsewhere": {"2": {"a": 0.5}},
+    }
+    rows["far"]["1"].pop("b")
+    lines = table.differences(rows, {"a": "A", "b": "B"}, "default").splitlines()
+    assert lines[0] == "| row | seeds | A | B |"
+    assert lines[2:] == [
+        "| default | 2 | 0.600 (0.500 to 0.700) | 1.200 (1.000 to 1.400) |",
+        "| near | 1 | +0.100 | +0.200 |",
+        "| far | 2 | **+0.250** | **+0.600** |",
+    ]
+    assert table.differences({"near": rows["near"]}, {"a": "A"}, "default") == ""
