@@ -18,13 +18,13 @@ import pathlib
 
 import ablation_table
 
-# As configs/base.py has them, and phantom_demo:plain.
+# As configs/base.py has them; both together are phantom_demo:plain.
 _BASE_QUERIES = [
     "model.observation.reads=encoder",
     "model.observation.sharpness=1.0",
     "model.observation.separation=0.0",
 ]
-_BASE_CCE = [
+_TEXTURE_CCE = [
     "model.correlation.centre=patch",
     "model.correlation.hide_layout=scattered",
     "model.correlation.mask_ratio=0.5",
@@ -72,7 +72,7 @@ ROWS = {
     "CCE without reports": ["model.correlation.condition=none"],
     "centred over the patch": ["model.correlation.centre=patch"],
     "from the mean matrix": ["model.correlation.start=mean"],
-    "CCE of the base": _BASE_CCE,
+    "CCE of texture": _TEXTURE_CCE,
     "covariance": [
         "model.correlation.statistic=covariance",
         "model.correlation.form=free",
@@ -80,7 +80,7 @@ ROWS = {
     "unit rows": ["model.correlation.form=low_rank"],
     "target of EMA features": ["model.correlation.target=ema_features", "train.ema_decay=0.99"],
     # the whole
-    "queries and CCE of the base": [*_BASE_QUERIES, *_BASE_CCE],
+    "queries of the base, CCE of texture": [*_BASE_QUERIES, *_TEXTURE_CCE],
     "shuffled pairs": ["data.shuffle_pairs=True"],
     "not calibrated": ["train.calibrate=False"],
     "clip": ["objective=clip"],

@@ -220,9 +220,15 @@ class Place(nn.Module):
     def draw_visible(self, image):
         """[B, N - hidden] the patches of each image that stay, ascending."""
         patches = self.side**2
-        kept = patches - round(patches * self.config.model.correlation.mask_ratio)
-        order = torch.rand(len(image), patches, device=image.device).argsort(1)
-        return order[:, :kept].sort(1).values
+        settings = self.config.model.correlation
+        kept = patches - round(patches * settings.mask_ratio)
+        far = torch.rand(len(image), patches, device=image.device)
+        if settings.hide_layout == "block":  # hidden are those nearest to a point
+            lines = torch.arange(self.side, device=image.device) + 0.5
+            at = torch.cartesian_prod(lines, lines)
+            point = self.side * torch.rand(len(image), 1, 2, device=image.device)
+            far += torch.linalg.vector_norm(at - point, dim=-1)
+        return far.argsort(1, descending=True)[:, :kept].sort(1).values
 
     def losses(self, batch, visible):
         """The three terms by name."""
@@ -249,7 +255,9 @@ class Place(nn.Module):
             return {
                 "instance": self._instance(whole, report, batch),
                 "pathological": self._pathological(v_por, t_por, batch),
-                "correlation": _correlation(patches, factors, hidden),
+                "correlation": _correlation(
+                    patches, factors, hidden, self.config.model.correlation.centre
+                ),
             }
 
     def _scale(self, name):
@@ -278,11 +286,15 @@ class Place(nn.Module):
         return (of_sentences + _contrast(logits, positives, weight).mean()) / 2
 
 
-def _correlation(patches, factors, hidden):
+def _correlation(patches, factors, hidden, centre):
     """CCE; `patches` [B, N, P] are grey levels."""
-    centred = patches - patches.mean(-1, keepdim=True)
+    own = patches.mean(-1, keepdim=True)
+    flat = (patches - own).square().mean(-1, keepdim=True) < 1  # they spread by less than a level
+    if centre == "image":
+        own = torch.where(flat, 0.0, own).sum(1, keepdim=True)
+        own = own / (~flat).sum(1, keepdim=True).clamp(min=1)
+    centred = patches - own
     square = centred.square().sum(-1, keepdim=True)
-    flat = square < patches.shape[-1]  # the pixels spread by less than one level
     centred = torch.where(flat, 0.0, centred * torch.rsqrt(square.clamp(min=1e-6)))
     error = factors @ factors.transpose(1, 2) - centred @ centred.transpose(1, 2)
     textured = ~flat[..., 0]

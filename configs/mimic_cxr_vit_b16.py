@@ -61,7 +61,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.observation.num_queries = 32  # [ours] the number of queries is not published.
     config.model.observation.depth = 2  # [ours]
     config.model.correlation.rank = 64  # [ours]
-    config.model.correlation.mask_ratio = 0.5  # [ours] without hiding, the report adds nothing.
+    config.model.correlation.mask_ratio = 0.75  # [ours] without hiding, the report adds nothing.
 
     config.loss.lambda_p = 1.0  # [ours] the weights are not published.
     config.loss.lambda_c = 1.0  # [ours]

@@ -5,11 +5,11 @@
 
 Six large findings, 112-pixel images, a small hybrid encoder (a convolutional stem and two
 transformer layers) and a two-layer text encoder, all trained from nothing. README.md has what it
-reaches and how long it takes; benchmarks/demo_ablation.py compares its objectives.
+reaches and how long it takes; benchmarks/switches_ablation.py compares its
+objectives and switches.
 Its queries read patches that have not seen each other and start apart and sharp, so that V-PORs
-point where their sentence does; its CCE is about brightness, which reports tell of. `:plain` has
-both as configs/base.py has them, for comparison (docs/method.md): as good in zero-shot, and its
-queries collapse.
+point where their sentence does. `:plain` has queries as configs/base.py has them, which collapse,
+and a CCE of texture, to which reports add nothing, for comparison (docs/method.md).
 `:smoke` shrinks it to a two-step run for tests.
 """
 
@@ -51,13 +51,14 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.correlation.heads = 2
     config.model.correlation.mlp_dim = 128
 
-    if arg != "plain":
+    if arg == "plain":
+        config.model.correlation.centre = "patch"
+        config.model.correlation.hide_layout = "scattered"
+        config.model.correlation.mask_ratio = 0.5
+    else:
         config.model.observation.reads = "stem"
         config.model.observation.sharpness = 8.0
         config.model.observation.separation = 1.0
-        config.model.correlation.centre = "image"
-        config.model.correlation.hide_layout = "block"
-        config.model.correlation.mask_ratio = 0.75
 
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_steps = 60

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from place_jax import cli
+from place_jax.configuration import load_config
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -62,6 +63,16 @@ def test_the_commands_for_ones_own_pairs_and_the_python_below_them(pairs, monkey
     exec(compile(code, "README.md", "exec"), names)
     assert names["result"].step == 2
     assert np.shape(names["shown"]) == (1, 2)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_commands_of_the_docs_are_ones_that_there_are(page):
+    """Most want data that cannot be had here: their arguments are read, and their configs."""
+    for command in commands(page.read_text(encoding="utf-8").replace(" SOURCE ", " folder ")):
+        arguments, rest = cli._parser().parse_known_args(command)
+        assert all(word.startswith("--config.") for word in rest), (command, rest)
+        if getattr(arguments, "config", "C") != "C" and arguments.verb != "prepare":
+            load_config(arguments.config, [word.removeprefix("--config.") for word in rest])
 
 
 def test_files_that_the_readme_names_are_there():
