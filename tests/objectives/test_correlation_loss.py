@@ -155,7 +155,7 @@ def test_an_image_of_flat_patches_alone_weighs_nothing():
 def test_statistics_over_two_batches_give_loss_and_r2_of_the_whole():
     batch, outputs = cases.batch((1,) * 5), cases.outputs(5)
     parts = [cases.take(outputs, batch, rows) for rows in ([0, 1, 2], [3, 4])]
-    statistics = jax.jit(lambda *part: correlation.correlation_statistics(*part, cases.config()))
+    statistics = jax.jit(lambda *part: correlation.correlation_statistics(*part, config_of()))
     with jax.enable_x64(True):
         sums = [statistics(*part) for part in parts]
     found = correlation.summarize_correlation(
@@ -181,7 +181,7 @@ def test_the_mean_matrix_leaves_out_flat_patches_and_masked_examples():
     batch, outputs = cases.batch((1,) * 5, masked=(3,)), cases.outputs(5)
     batch["image"][0, -4:, -4:] = 9  # its last patch is flat in one image alone
     with jax.enable_x64(True):
-        found = np.asarray(correlation.mean_matrix(outputs, batch, cases.config()))
+        found = np.asarray(correlation.mean_matrix(outputs, batch, config_of()))
     targets, flat = zip(*pixel_targets(batch["image"]), strict=True)
     kept, textured = [0, 1, 2, 4], ~np.array(flat)
     for n in range(9):
