@@ -27,7 +27,7 @@ HARDWARE = {
     "v5e_16x16": {"model.remat": "none"},
     "v6e_1x1": {"train.accumulation": 4},
     "v6e_2x4": {},
-    "v4_2x2x1": {"train.accumulation": 2},
+    "v4_2x2x1": {},
     "v5p_2x2x1": {},
     "tpu7x_2x2x1": {},
     "gpu_80gb": {"train.accumulation": 2},

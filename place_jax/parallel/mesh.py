@@ -1,5 +1,6 @@
 """The device mesh: axes replica, data, fsdp and tensor, sized by config."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
+
+from place_jax.parallel.processes import meet
 
 AXES = ("replica", "data", "fsdp", "tensor")
 BATCH_AXES = ("replica", "data", "fsdp")  # the batch is spread over these
@@ -35,10 +38,36 @@ def make_mesh(mesh_config: ConfigDict, devices: Sequence[jax.Device] | None = No
         )
     if free:
         sizes[free[0]] = count // fixed
-    if devices is None:
+    here = devices is None
+    if here:
         devices = jax.devices()
     arranged = _arrange(tuple(sizes.values()), list(devices))
-    return Mesh(arranged, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    mesh = Mesh(arranged, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    if here and jax.process_count() > 1 and jax.default_backend() == "cpu":
+        _join_groups(mesh)
+    return mesh
+
+
+def _join_groups(mesh: Mesh) -> None:
+    """A sum over every set of axes, so that all groups of devices are joined before any work.
+
+    On CPUs a group is joined at its first collective, and that gives up where a process comes to it
+    30 s after another, which takes no more than one that compiles for longer.
+    """
+    meet("mesh")
+    ones = np.ones(mesh.devices.shape, np.float32)
+    sharding = NamedSharding(mesh, PartitionSpec(*AXES))
+    ones = jax.make_array_from_callback(ones.shape, sharding, lambda index: ones[index])
+    wide = [axis for axis in AXES if mesh.shape[axis] > 1]
+    for count in range(1, len(wide) + 1):
+        for axes in itertools.combinations(wide, count):
+            add = jax.shard_map(
+                lambda x, axes=axes: jax.lax.psum(x, axes),
+                mesh=mesh,
+                in_specs=PartitionSpec(*AXES),
+                out_specs=PartitionSpec(*(None if axis in axes else axis for axis in AXES)),
+            )
+            jax.block_until_ready(jax.jit(add)(ones))
 
 
 def _arrange(shape: tuple[int, ...], devices: list[jax.Device]) -> np.ndarray:

@@ -161,16 +161,7 @@ def _whole(array) -> np.ndarray:
         return np.asarray(array)
     from jax.experimental import multihost_utils
 
-    _join()
     return multihost_utils.process_allgather(array, tiled=True)
-
-
-@functools.cache
-def _join() -> None:
-    """Before a process's first gathering: others may compile longer than that would wait."""
-    from place_jax.parallel.processes import meet
-
-    meet("gather")
 
 
 def patients_of(data: batches.PreparedData, split: str, index: np.ndarray) -> tuple[str, ...]:
