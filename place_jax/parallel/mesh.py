@@ -38,12 +38,12 @@ def make_mesh(mesh_config: ConfigDict, devices: Sequence[jax.Device] | None = No
         )
     if free:
         sizes[free[0]] = count // fixed
-    here = devices is None
-    if here:
+    if devices is None:
         devices = jax.devices()
     arranged = _arrange(tuple(sizes.values()), list(devices))
     mesh = Mesh(arranged, AXES, axis_types=(AxisType.Auto,) * len(AXES))
-    if here and jax.process_count() > 1 and jax.default_backend() == "cpu":
+    everywhere = jax.process_count() > 1 and set(devices) == set(jax.devices())
+    if everywhere and jax.default_backend() == "cpu":
         _join_groups(mesh)
     return mesh
 
