@@ -185,6 +185,12 @@ def test_v_pors_that_ignore_the_image_fail_the_control():
     assert not control.passed and "nothing of the images" in control.verdict
 
 
+def test_within_a_report_no_image_is_needed_and_nothing_is_said_of_statements_frequency():
+    scores = {"pathological/test/loss": 0.1, "pathological/test/loss_rolled_images": 0.1}
+    (control,) = report_words.controls(scores, "test")
+    assert not control.passed and ("the best that no image at all allows", "") in control.rows
+
+
 def test_terms_that_pull_against_each_other_are_said(page):
     text = text_of(page)
     assert "ITA and CCE: cosine -0.25" in text
