@@ -24,7 +24,7 @@ HARDWARE = {
     "v5e_2x2": {"train.accumulation": 2},
     "v5e_2x4": {},
     "v5e_4x4": {},
-    "v5e_16x16": {"model.remat": "none"},
+    "v5e_16x16": {},
     "v6e_1x1": {"train.accumulation": 4},
     "v6e_2x4": {},
     "v4_2x2x1": {},
