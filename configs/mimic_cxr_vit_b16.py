@@ -17,8 +17,8 @@ from place_jax.configs import base, phantom_demo
 
 # Hardware -> how the step is laid out on it, never what is learned: the batch of 512, its negatives
 # and the schedule stay, so that the losses agree to rounding. TPUs: each has been compiled for its
-# slice (benchmarks/pod_plans/preset_*.json). GPUs: one of that memory, by the TPU plans' 0.14 GiB a
-# pair and 4.3 GiB of state; not run.
+# slice (benchmarks/pod_plans/preset_*.json). GPUs: one of that memory, by the TPU plans' 0.08 GiB a
+# pair at a time and 3 GiB besides less than half full; not run.
 HARDWARE = {
     "v5e_1x1": {"train.accumulation": 8},
     "v5e_2x2": {"train.accumulation": 2},
