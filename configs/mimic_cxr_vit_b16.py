@@ -17,7 +17,7 @@ from place_jax.configs import base, phantom_demo
 
 # Hardware -> how the step is laid out on it, never what is learned: the batch of 512, its negatives
 # and the schedule stay, so that the losses agree to rounding. TPUs: each has been compiled for its
-# slice (benchmarks/pod_plans/preset_*.json). GPUs: one of that memory, by the TPU plans' 0.08 GiB a
+# slice (benchmarks/pod_plans). GPUs: one of that memory, by the TPU plans' 0.08 GiB a
 # pair at a time and 3 GiB besides less than half full; not run.
 HARDWARE = {
     "v5e_1x1": {"train.accumulation": 8},
