@@ -169,8 +169,7 @@ def _add(store: pathlib.Path, name: str, seed: int, found: dict, columns, order)
 
 def markdown(rows: Mapping[str, Mapping[str, dict]], columns: Mapping[str, str]) -> str:
     """One line a row: of one seed the value and its interval, of several the mean and range."""
-    lines = ["| row | seeds | " + " | ".join(columns.values()) + " | trained with |"]
-    lines.append("|---" * (len(columns) + 3) + "|")
+    lines = _heading("row", "seeds", *columns.values(), "trained with")
     for name, by_seed in rows.items():
         results = list(by_seed.values())
         cells = [
@@ -193,8 +192,7 @@ def differences(
     if not rows.get(base):
         return ""
     of_base = rows[base]
-    lines = ["| row | seeds | " + " | ".join(columns.values()) + " |"]
-    lines.append("|---" * (len(columns) + 2) + "|")
+    lines = _heading("row", "seeds", *columns.values())
     cells = [cell(list(of_base.values()), column) for column in columns]
     lines.append(f"| {base} | {len(of_base)} | " + " | ".join(cells) + " |")
     for name, by_seed in rows.items():
@@ -207,6 +205,10 @@ def differences(
         ]
         lines.append(f"| {name} | {len(shared)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _heading(*names: str) -> list[str]:
+    return ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
 
 
 def _difference(pairs: Sequence[tuple[dict, dict]], of_base: Iterable[dict], column: str) -> str:

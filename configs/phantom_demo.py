@@ -5,8 +5,7 @@
 
 Six large findings, 112-pixel images, a small hybrid encoder (a convolutional stem and two
 transformer layers) and a two-layer text encoder, all trained from nothing. README.md has what it
-reaches and how long it takes; benchmarks/switches_ablation.py compares its
-objectives and switches.
+reaches and how long it takes; benchmarks/switches_ablation.py compares objectives and switches.
 Its queries read patches that have not seen each other and start apart and sharp, so that V-PORs
 point where their sentence does. `:plain` has queries as configs/base.py has them, which collapse,
 and a CCE of texture, to which reports add nothing, for comparison (docs/method.md).
