@@ -54,7 +54,8 @@ class Attention(nnx.Module):
           mask: [B, L or 1, M] bool, True where a query may look.
 
         Returns:
-          [B, L, D], and the weights [B, heads, L, M] in at least float32; their rows sum to 1.
+          [B, L, D], and the weights [B, heads, L, M] in at least float32; their rows sum to 1 and
+          are 0 where a query may not look.
         """
         query, key, value = (
             rearrange(y, "b l (h d) -> b l h d", h=self.heads)
@@ -65,15 +66,18 @@ class Attention(nnx.Module):
         scores = scale * jnp.einsum(
             "bqhd,bkhd->bhqk", query, key, preferred_element_type=accumulate
         )
-        if mask is not None:
-            scores = jnp.where(mask[:, None], scores, jnp.finfo(scores.dtype).min)
-        weights = _normalise(at_least_float32(scores), self.competition)
+        mask = None if mask is None else mask[:, None]
+        weights = _normalise(at_least_float32(scores), mask, self.competition)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", weights.astype(value.dtype), value)
         return self.out(rearrange(mixed, "b l h d -> b l (h d)")), weights
 
 
-def _normalise(scores: Array, competition: Competition) -> Array:
+def _normalise(scores: Array, mask: Array | None, competition: Competition) -> Array:
+    if mask is not None:
+        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
     if competition is Competition.NONE:
         return jax.nn.softmax(scores, axis=-1)
     share = jax.nn.softmax(scores, axis=-2)
+    if mask is not None:  # a token that no query may read is shared out all the same
+        share = jnp.where(mask, share, 0)
     return share / (jnp.sum(share, axis=-1, keepdims=True) + 1e-8)

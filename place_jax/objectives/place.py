@@ -36,13 +36,15 @@ def place_loss(
         correlation, terms = correlation_loss(outputs, batch, config)
         loss += weights.lambda_c * correlation
         metrics |= terms
-    if outputs.v_por is not None:
+    # Where nothing trains them, the extractor does not run for what is logged of it alone.
+    observed = max(weights.lambda_p, weights.query_diversity, weights.attention_diversity) > 0
+    if observed:
         metrics |= diagnostics.observation_diagnostics(outputs.v_por, present)
         if weights.query_diversity > 0:
             likeness = diagnostics.squared_query_cosine(outputs.v_por, present)
             loss += weights.query_diversity * likeness
             metrics["v_por/squared_cosine_between_queries"] = likeness
-    if outputs.v_por_attention is not None:
+    if observed and outputs.v_por_attention is not None:
         overlap = diagnostics.attention_overlap(outputs.v_por_attention, present)
         metrics["v_por/attention_overlap"] = overlap
         if weights.attention_diversity > 0:

@@ -302,6 +302,10 @@ def test_first_sentences_are_kept_where_none_are_drawn(data):
     steps = [first(training(data, sentences="first", **short), 2) for _ in range(2)]
     for batch, again in zip(*steps, strict=True):
         assert_equal(batch, again)
+    records = read_records(data, "train")
+    for batch in steps[0]:
+        wanted = [records[index]["statement"][:1] for index in batch["index"]]
+        np.testing.assert_array_equal(batch["statement"], [halves(one) for one in wanted])
     drawn = first(training(data, **short), 2)
     kept = [(a["statement"] == b["statement"]).all() for a, b in zip(steps[0], drawn, strict=True)]
     assert not all(kept)

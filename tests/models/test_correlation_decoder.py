@@ -201,6 +201,29 @@ def test_rows_are_unit_within_the_ball_or_free(tiny_config, pairs, form):
     assert later.max() > 2 if form == "free" else 0.9 < later.max() <= 1 + 1e-5
 
 
+def test_rows_of_every_form_equal_their_formula(tiny_config, pairs):
+    """Of one and the same decoder: as they are, of unit length, or y / sqrt(1 + |y|^2)."""
+    states = np.random.default_rng(1).standard_normal((8, 20, 16)).astype(np.float32)
+    rows = {}
+    for form in ("free", "low_rank", "low_rank_plus_diagonal"):
+        config = tiny_config(correlation__form=form)
+        model = Model.from_config(config, image_size=32, vocab_size=50)
+        if not rows:
+            params, state = jax.jit(model.init)(KEY)
+            kernel = 6 * params["correlation"]["factors"]["kernel"]
+            factors = params["correlation"]["factors"] | {"kernel": kernel}
+            params = params | {"correlation": params["correlation"] | {"factors": factors}}
+        args = state, pairs["image"], states, pairs["sentence_of_token"]
+        rows[form] = jax.jit(model.predict_correlation)(params, *args, key=KEY)[0]
+    y = np.float64(rows["free"])
+    length = np.linalg.norm(y, axis=-1, keepdims=True)
+    assert length.min() < 1 < length.max()
+    np.testing.assert_allclose(rows["low_rank"], y / length, atol=1e-5)
+    np.testing.assert_allclose(
+        rows["low_rank_plus_diagonal"], y / np.sqrt(1 + length**2), atol=1e-5
+    )
+
+
 def drawn_mean(form):
     """[16, 16] of rank 3, such as a form can make."""
     rows = 0.6 * np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)

@@ -85,9 +85,9 @@ def outputs(
     }
     if null:
         fields["null_v_por"] = unit(rng, width)
-    # Ragged: from all of a row's tokens but the first, down to none in the last report.
+    # Ragged: from all of a row's tokens but the first, down to none in the last report of several.
     lengths = np.maximum(words - 1 - 2 * np.arange(examples), 0)
-    lengths[-1] = 0
+    lengths[1:][-1:] = 0
     positions = np.arange(words)
     return Outputs(
         **{name: value.astype(dtype) for name, value in fields.items()},

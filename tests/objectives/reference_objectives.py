@@ -89,7 +89,7 @@ def patch_vectors(image, patch_size, centre):
     flat = np.array([patch.std() < 1.0 for patch in patches])
     kept = [patch for patch, is_flat in zip(patches, flat, strict=True) if not is_flat]
     if centre == "image":
-        return [patch - np.mean(kept) for patch in patches], flat
+        return [patch - (np.mean(kept) if kept else 0) for patch in patches], flat
     return [patch - patch.mean() for patch in patches], flat
 
 
@@ -141,3 +141,14 @@ def numeric_gradient(function, values, step=1e-6):
         values[where] = here
         gradient[where] = (above - below) / (2 * step)
     return gradient
+
+
+def assert_slopes(found, function, values, *, step=1e-6, atol=1e-8, err_msg=""):
+    """A gradient against central differences along three drawn directions: quick, of any shape."""
+    values = np.array(values, np.float64)
+    rng = np.random.default_rng(values.size)
+    for _ in range(3):
+        direction = rng.normal(size=values.shape)
+        above, below = (function(values + way * step * direction) for way in (1, -1))
+        slope = np.sum(direction * np.asarray(found))
+        np.testing.assert_allclose(slope, (above - below) / (2 * step), atol=atol, err_msg=err_msg)

@@ -9,9 +9,23 @@ import pytest
 from place_jax.objectives import controls, correlation, diagnostics, get
 
 BATCH = cases.batch((2, 4, 3, 1, 2))
+SWITCHES = {
+    "max": dict(match="max"),
+    "one_to_one": dict(match="one_to_one", query_diversity=1.0, attention_diversity=1.0),
+    "report": dict(scope="report"),
+    "report_one_to_one": dict(scope="report", match="one_to_one"),
+    "own_uniform": dict(positives="own", sentence_weights="uniform"),
+    "equal_reports_fixed": dict(equal_reports="negatives", instance_scale="fixed"),
+}
 OBJECTIVES = {
     name: get(name) for name in ("place", "clip", "siglip", "convirt", "gloria", "mgca")
 } | {
+    "gloria_compat": lambda o, b, c: get("gloria")(o, b, changed(c, protocol="mgca_compat")),
+    "mgca_compat": lambda o, b, c: get("mgca")(o, b, changed(c, protocol="mgca_compat")),
+    **{
+        name: lambda o, b, c, loss=loss: get("place")(o, b, changed(c, **loss))
+        for name, loss in SWITCHES.items()
+    },
     "features": lambda o, b, c: correlation.correlation_loss(o, b, of_features(c)),
     "controls": lambda *a: (None, controls.pathological_controls(*a)),
     "watch": lambda o, b, c: (None, {"sum": watched(o, b, c)}),
@@ -24,6 +38,11 @@ def watched(outputs, batch, config):
     names = ("instance/loss", "instance/floor")
     metrics = dict.fromkeys(names, jnp.float32(0))
     return sum(diagnostics.watch(outputs, batch, config, metrics).values())
+
+
+def changed(config, **loss):
+    config.loss.update(loss)
+    return config
 
 
 def of_features(config):
@@ -48,7 +67,8 @@ def test_products_are_in_float32_at_the_highest_precision(name, dtype):
     config = cases.config(memory_bytes=cases.memory_bytes(5, block=2, itemsize=4))
     arrays, join = cases.split(
         jax.tree.map(
-            lambda x: x if x.dtype == bool else x.astype(dtype), cases.outputs(5, dtype=np.float32)
+            lambda x: x if x.dtype == bool else x.astype(dtype),
+            cases.outputs(5, dtype=np.float32, null=name in SWITCHES, queries=4),
         )
     )
 

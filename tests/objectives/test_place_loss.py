@@ -42,6 +42,13 @@ def test_a_term_of_no_weight_is_not_computed():
     assert "correlation/loss" not in evaluate(bare)
 
 
+def test_without_pcma_the_extractor_does_not_run():
+    bare = dataclasses.replace(OUTPUTS, v_por=None, v_por_attention=None, t_por=None)
+    metrics = evaluate(bare, lambda_p=0.0)
+    assert not [name for name in metrics if name.startswith("v_por/")]
+    assert "v_por/attention_overlap" in evaluate(lambda_p=0.0, attention_diversity=0.1)
+
+
 def test_pcma_warms_up_linearly_and_stays():
     whole = evaluate(lambda_c=0.0)
     for step, share in ((0, 0.25), (1, 0.5), (3, 1.0), (50, 1.0)):
@@ -50,6 +57,22 @@ def test_pcma_warms_up_linearly_and_stays():
             whole["instance/loss"] + share * whole["pathological/loss"]
         )
     assert evaluate(lambda_c=0.0, lambda_p_warmup_steps=4)["loss"] == whole["loss"]
+
+
+def test_the_warm_up_scales_pcmas_gradient_alone():
+    arrays, join = cases.split(OUTPUTS)
+
+    def gradient(step=None, **loss):
+        config = cases.config(lambda_c=0.0, **loss)
+        of_arrays = jax.grad(lambda a, s: place_loss(join(a), BATCH, config, s)[0])
+        with jax.enable_x64(True):
+            return jax.tree.map(np.asarray, jax.jit(of_arrays)(arrays, step))
+
+    whole, early = gradient(), gradient(np.int32(0), lambda_p_warmup_steps=4)
+    for name in ("v_por", "t_por"):
+        np.testing.assert_allclose(early[name], whole[name] / 4, rtol=1e-12, err_msg=name)
+    for name in ("image_embedding", "report_embedding"):
+        np.testing.assert_array_equal(early[name], whole[name], err_msg=name)
 
 
 def cosine(a, b):

@@ -27,15 +27,15 @@ def is_key(leaf) -> bool:
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def with_params(state, path, value):
-    """The state with one number of one parameter replaced."""
+def with_params(state, path, value, of="params"):
+    """The state with one number (of a kernel, what belongs to its first row) replaced."""
 
     def replaced(params, names):
         name, *rest = names
         new = replaced(params[name], rest) if rest else params[name].at[0].set(value)
         return params | {name: new}
 
-    return dataclasses.replace(state, params=replaced(state.params, path.split("/")))
+    return dataclasses.replace(state, **{of: replaced(getattr(state, of), path.split("/"))})
 
 
 MESHES = {
@@ -144,6 +144,15 @@ def test_the_moving_average_follows_the_parameters(tiny_run):
     name = "image/blocks/mlp/up/kernel"
     assert np.abs(params[name] - first[name]).max() > 1e-5
     np.testing.assert_allclose(average[name], (params[name] + first[name]) / 2, rtol=1e-6)
+
+
+def test_the_target_of_features_is_the_moving_average(make_run):
+    run = make_run({"train.ema_decay": 0.5, "model.correlation.target": "ema_features"}, devices=1)
+    kernel = "image/blocks/mlp/up/kernel"
+    _, before = run.step(run.init(), run.batch(0))
+    _, after = run.step(with_params(run.init(), kernel, 0.5, of="ema_params"), run.batch(0))
+    assert float(after["correlation/loss"]) != float(before["correlation/loss"])
+    assert float(after["instance/loss"]) == float(before["instance/loss"])
 
 
 def test_metrics_say_what_the_optimizer_did(tiny_run):
