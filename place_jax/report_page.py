@@ -196,10 +196,19 @@ def diagnostic_curves(metrics: Sequence[Mapping[str, Any]]) -> list[figures.Pane
             },
         ),
         (
+            "PCMA: so much higher with another's image",
+            {f"pathological/{validation}loss_rolled_images_over_own": "loss"},
+        ),
+        (
+            "CCE: higher with another's report, by this share",
+            {f"correlation/{validation}rise_rolled_reports": "loss"},
+        ),
+        (
             "CCE: R\u00b2 over the mean matrix",
             {
                 f"correlation/{validation}r2_over_mean": "own report",
                 f"correlation/{validation}r2_over_mean_rolled_reports": "another's report",
+                f"correlation/{validation}r2_over_mean_no_reports": "no report",
             },
         ),
     )

@@ -259,13 +259,15 @@ def _reports_matter(scores: Scores, split: str) -> Control | None:
         return None
     own, rolled = scores[base], scores[f"{base}_rolled_reports"]
     passed = rolled >= (1 + _ALIVE) * own
-    rows = (
-        ("with its own report", _number(own, 4)),
-        ("with another patient's report", _number(rolled, 4)),
-        (
-            "R\u00b2 over the mean matrix",
-            _number(scores.get(f"correlation/{split}/r2_over_mean"), 3),
-        ),
+    rows = tuple(
+        (words, _number(scores[name], digits))
+        for words, name, digits in (
+            ("with its own report", base, 4),
+            ("with another patient's report", f"{base}_rolled_reports", 4),
+            ("without a report", f"{base}_no_reports", 4),
+            ("R\u00b2 over the mean matrix", f"correlation/{split}/r2_over_mean", 3),
+        )
+        if name in scores
     )
     verdict = (
         f"Another report raises the loss by {100 * (rolled / own - 1):.1f} %: the prediction uses "

@@ -1,11 +1,15 @@
 import json
 import re
 
+import jax
+import numpy as np
 import pytest
 import tiny_run
+from drawn_pairs import draw_pairs
 
 from data_pipelines.batches import open_data, read_records
-from place_jax import configuration, report_page, report_words
+from place_jax import configuration, objectives, report_page, report_words
+from place_jax.objectives import diagnostics
 
 SCORES = {
     "step": 100,
@@ -211,6 +215,35 @@ def test_diagnostics_are_drawn_where_they_were_logged(bare):
         "Norm of the gradient on the image encoder",
     ]
     assert list(panels[0].lines[0].values) == [3, 2] and panels[1].lines[0].marked
+
+
+def test_all_that_training_logs_of_place_is_drawn(phantom_dir):
+    """But for accuracies, which say what the losses do, and for the loss as a whole."""
+    config = tiny_run.tiny_config(phantom_dir)
+    config.model.observation.null = "learned"
+    model = tiny_run.untrained_model(phantom_dir)[0].from_config(
+        config.model, image_size=config.data.crop_size, vocab_size=50
+    )
+    batch = draw_pairs(np.random.default_rng(0), 4) | {
+        "statement": np.zeros((4, 4, 2), np.uint32),
+        "report_statement": np.zeros((4, 2), np.uint32),
+    }
+
+    def logged(key):
+        params, state = model.init(key)
+        outputs = model.apply(params, state, batch, key=key)
+        metrics = objectives.get("place")(outputs, batch, config)[1]
+        return metrics | diagnostics.watch(outputs, batch, config, metrics)
+
+    names = list(jax.eval_shape(logged, jax.random.key(0)))
+
+    def is_drawn(name):
+        rows = [{"step": step, f"train/{name}": 1.0} for step in (1, 2)]
+        return report_page.learning_curves(rows) or report_page.diagnostic_curves(rows)
+
+    left = {name for name in names if not is_drawn(name)}
+    assert "pathological/null_mass" in names and "v_por/attention_overlap" in names
+    assert left == {"instance/top1", "pathological/top1", "correlation/r2_over_zero"}
 
 
 def test_training_time_is_that_of_the_steps(bare):

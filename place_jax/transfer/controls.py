@@ -54,7 +54,8 @@ def evaluate_controls(
       `TASK/SPLIT/METRIC` for every metric that the objective logs (its own loss is
       `objective/SPLIT/loss`); with observations, `pathological/SPLIT/loss_rolled_images` and
       `.../loss_statement_frequency`; with CCE, `correlation/SPLIT/loss`, `.../r2_over_mean` and
-      the same ending in `_rolled_reports`; `pathological/SPLIT/loss_rolled_images_over_own` and
+      the same ending in `_rolled_reports` and, with the reports' tokens all zero, `_no_reports`;
+      `pathological/SPLIT/loss_rolled_images_over_own` and
       `correlation/SPLIT/rise_rolled_reports`, by how much the loss is higher with another's image,
       and by what share with another's report, each with a 95 % interval over the batches; of the
       first batch `gradient/SPLIT/norm_TERM` and
@@ -156,14 +157,18 @@ def _measure(model: Model, config: FrozenConfigDict, params, model_state, batch,
         metrics |= controls.pathological_controls(outputs, batch, config)
     if trains_correlation(config):
         statistics[""] = correlation_statistics(outputs, batch, config)
-        factors, hidden = model.predict_correlation(
-            params,
-            model_state,
-            batch["image"],
-            controls.roll_present(outputs.token_states, present),
-            controls.roll_present(batch["sentence_of_token"], present),
-            key=key,
-        )
-        rolled = dataclasses.replace(outputs, correlation_factors=factors, hidden_patches=hidden)
-        statistics["_rolled_reports"] = correlation_statistics(rolled, batch, config)
+        states, numbers = outputs.token_states, batch["sentence_of_token"]
+        instead = {
+            "_rolled_reports": (
+                controls.roll_present(states, present),
+                controls.roll_present(numbers, present),
+            ),
+            "_no_reports": (jnp.zeros_like(states), numbers),
+        }
+        for kind, report in instead.items():
+            factors, hidden = model.predict_correlation(
+                params, model_state, batch["image"], *report, key=key
+            )
+            other = dataclasses.replace(outputs, correlation_factors=factors, hidden_patches=hidden)
+            statistics[kind] = correlation_statistics(other, batch, config)
     return jax.tree.map(jnp.asarray, metrics), statistics

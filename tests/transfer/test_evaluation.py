@@ -48,6 +48,7 @@ def test_every_task_is_scored_by_name(scores):
         "pathological/test/loss_statement_frequency",
         "correlation/test/loss",
         "correlation/test/loss_rolled_reports",
+        "correlation/test/loss_no_reports",
         "correlation/test/r2_over_mean",
         "v_por/test/cosine_between_images",
     ):
