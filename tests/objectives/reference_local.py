@@ -1,6 +1,7 @@
 """GLoRIA and MGCA once more, in float64 NumPy loops, and slow.
 
-Written from the formulas and from what is known of their code, one pair and one word at a time.
+Written one pair and one word at a time: from the papers' formulas, and where `compat` from what
+their code does (GLoRIA: loss/gloria_loss.py, models/text_model.py).
 """
 
 import math
@@ -26,6 +27,21 @@ def both(logits):
     return cross_entropy(logits) + cross_entropy(logits.T)
 
 
+def their_tokens(word_mask):
+    """Positions in the order in which the peers' code stacks a report up.
+
+    It walks from [CLS] over the words to the [SEP], stops there and fills up with padding. Its text
+    has that one [SEP]; here every sentence has its own, and theirs is the last.
+    """
+    stack = [0]
+    for position in range(1, len(word_mask)):
+        words_to_come = any(word_mask[position:])
+        if words_to_come and not word_mask[position]:
+            continue  # the [SEP] of a sentence that is not the last
+        stack.append(position)
+    return stack
+
+
 def gloria(o, example_mask, compat):
     keep = np.flatnonzero(example_mask)
     image, report = np.float64(o["image_embedding"])[keep], np.float64(o["report_embedding"])[keep]
@@ -34,9 +50,8 @@ def gloria(o, example_mask, compat):
     for j in keep:
         chosen = np.flatnonzero(o["word_mask"][j])
         if len(chosen):
-            if compat:  # a slice from the first word on, one longer than the words are many
-                last = chosen[-1] + 1
-                chosen = [*chosen, *([last] if last < o["word_mask"].shape[1] else [])]
+            if compat:  # cap_len counts the words and one more; words_emb[:, :cap_len] has [CLS]
+                chosen = their_tokens(o["word_mask"][j])[: len(chosen) + 1]
             words[j] = np.float64(o["word_embedding"][j][chosen])
     table = np.zeros((len(words), len(words)))
     for a, i in enumerate(words):

@@ -1,5 +1,7 @@
 """GLoRIA and MGCA, as papers say and as their code does, against float64 loops."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import objective_cases as cases
@@ -18,6 +20,21 @@ TRAINED = {
         "prototypes",
     ),
 }
+
+# Each sentence ends in its own [SEP]: reports of two, three and one sentences, and one of no words.
+C, W, S, P = "[CLS]", "word", "[SEP]", "[PAD]"
+REPORTS = np.array(
+    [
+        [C, W, W, S, W, W, S, P],
+        [C, W, S, W, S, W, W, S],
+        [C, W, W, W, S, P, P, P],
+        [C, P, P, P, P, P, P, P],
+    ]
+)
+
+
+def reports_of_sentences():
+    return dataclasses.replace(cases.outputs(4), word_mask=REPORTS == W)
 
 
 def differentiate(name, outputs, batch, protocol="strict", step=None, **loss):
@@ -46,9 +63,9 @@ def values_of(outputs):
 @pytest.mark.parametrize("protocol", ["strict", "mgca_compat"])
 @pytest.mark.parametrize("name", TRAINED)
 def test_value_and_gradient_equal_the_formula(name, protocol, masked, monkeypatch):
-    """Reports of 7, 5, 3 and no words; masks leave three pairs, or the wordless one alone."""
+    """Masks leave all, three pairs, or the one without words alone."""
     monkeypatch.setattr(mgca, "COMPAT_GROUP", 2)
-    batch, outputs = cases.batch((2,) * 4, masked=masked), cases.outputs(4)
+    batch, outputs = cases.batch((2,) * 4, masked=masked), reports_of_sentences()
     mask, compat = batch["example_mask"], protocol == "mgca_compat"
     values = values_of(outputs)
     loss, metrics, found = differentiate(name, outputs, batch, protocol)
@@ -72,6 +89,20 @@ def numeric(formula, values, key):
     return numeric_gradient(lambda x: formula(values | {key: x}), values[key])
 
 
+@pytest.mark.parametrize(
+    ("name", "protocol", "positions"),
+    [
+        ("gloria", "strict", [{1, 2, 4, 5}, {1, 3, 5, 6}, {1, 2, 3}, set()]),
+        ("gloria", "mgca_compat", [{0, 1, 2, 4, 5}, {0, 1, 3, 5, 6}, {0, 1, 2, 3}, set()]),
+        ("mgca", "strict", [{1, 2, 4, 5}, {1, 3, 5, 6}, {1, 2, 3}, set()]),
+    ],
+)
+def test_these_tokens_take_part_and_no_others(name, protocol, positions):
+    found = differentiate(name, reports_of_sentences(), cases.batch((2,) * 4), protocol)[2]
+    for gradient, expected in zip(found["word_embedding"], positions, strict=True):
+        assert set(np.flatnonzero(np.any(gradient, axis=-1))) == expected
+
+
 @pytest.mark.parametrize("protocol", ["strict", "mgca_compat"])
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_masked_pair_is_as_if_it_were_not_there_and_order_does_not_matter(name, protocol):
@@ -88,7 +119,7 @@ def test_a_masked_pair_is_as_if_it_were_not_there_and_order_does_not_matter(name
 @pytest.mark.parametrize("name", TRAINED)
 def test_padding_changes_nothing_but_where_the_code_lets_it(name):
     outputs, batch = cases.outputs(4), cases.batch((2,) * 4)
-    longer = cases.dataclasses.replace(
+    longer = dataclasses.replace(
         outputs,
         word_embedding=np.pad(outputs.word_embedding, ((0, 0), (0, 3), (0, 0)), constant_values=2),
         word_attention=np.pad(outputs.word_attention, ((0, 0), (0, 3)), constant_values=0.4),
