@@ -73,8 +73,7 @@ def test_value_and_gradient_equal_the_formula(name, protocol, masked, monkeypatc
         formula = lambda o: reference.gloria(o, mask, compat)  # noqa: E731
     else:
         # No gradient goes through the assignments: the formula holds them fixed.
-        kept = [values[n][mask] @ values["prototypes"].T for n in TRAINED["mgca"][:2]]
-        targets = [reference.sinkhorn(scores) for scores in kept]
+        targets = reference.assignments(values, mask, 2 if compat else 4)
         formula = lambda o: reference.mgca(o, mask, compat, 2, targets)  # noqa: E731
     np.testing.assert_allclose(loss, formula(values), rtol=1e-9)
     assert metrics["loss"] == loss and np.isfinite(list(map(float, metrics.values()))).all()
@@ -95,6 +94,7 @@ def numeric(formula, values, key):
         ("gloria", "strict", [{1, 2, 4, 5}, {1, 3, 5, 6}, {1, 2, 3}, set()]),
         ("gloria", "mgca_compat", [{0, 1, 2, 4, 5}, {0, 1, 3, 5, 6}, {0, 1, 2, 3}, set()]),
         ("mgca", "strict", [{1, 2, 4, 5}, {1, 3, 5, 6}, {1, 2, 3}, set()]),
+        ("mgca", "mgca_compat", [{1, 2, 4, 5, 6, 7}, {1, 3, 5, 6, 7}, {*range(1, 8)}, set()]),
     ],
 )
 def test_these_tokens_take_part_and_no_others(name, protocol, positions):
