@@ -28,8 +28,9 @@ def mgca_loss(
     """The loss of MGCA (Wang et al., NeurIPS 2022, arXiv 2210.06044): ITA + CTA + CPA.
 
     loss.protocol "strict" is the paper's; "mgca_compat" its code's, which differs so:
-      - where the batch is larger than COMPAT_GROUP, ITA contrasts and CPA balances within groups
-        of that many pairs (within each GPU), and ITA is the sum of both directions, not their mean;
+      - ITA is the sum of both directions, not their mean;
+      - where the batch is larger than COMPAT_GROUP, ITA contrasts and CPA balances within groups of
+        that many pairs (within each GPU);
       - in CTA the report's last [SEP] and padding stay in the denominators, patches attend to that
         [SEP] as well, and what they attend to is not normalised (for a ViT).
 
