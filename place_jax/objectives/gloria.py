@@ -28,8 +28,9 @@ def gloria_loss(
       L = CE(10 <u_i, w_j>) + CE of its transpose + CE(10 Z_ij) + CE of its transpose
 
     loss.protocol "strict" is the paper's; "mgca_compat" its code's, where two things differ: see
-    `word_match`; and the [SEP] after the last word counts as a word. Ours: a word is a word piece
-    (the code adds the pieces of a word up).
+    `word_match`; and [CLS], the report token, counts as a word, as the slice of tokens that is
+    taken begins with it (gloria_loss.py, local_loss). No [SEP] takes part in either. Ours: a word
+    is a word piece (the code adds the pieces of a word up).
 
     Args:
       outputs: image_embedding [B, E], report_embedding [B, E], patch_embedding [B, N, E],
@@ -55,8 +56,7 @@ def gloria_loss(
     )
     words = outputs.word_mask.astype(bool)
     if compat:
-        # Words are a row's tokens 1 to n, so that the one after the last is its [SEP] or padding.
-        words = words | jnp.pad(words[:, :-1], ((0, 0), (1, 0)))
+        words = words | (jnp.arange(words.shape[1]) == 0)
     match = word_match(
         contrastive.at_least_float32(outputs.patch_embedding),
         contrastive.at_least_float32(outputs.word_embedding),

@@ -11,7 +11,8 @@ from place_jax.outputs import Outputs
 # Its tokens meet within their own pair and its prototypes one by one: nothing grows faster than
 # B x B scalars, as in CLIP. The paper's batch is 144.
 LARGEST_BATCH = 16384
-# Published runs contrast within each of two GPUs; mgca_compat does so in groups of this many.
+# Published runs contrast and balance within each of two GPUs (when the code chooses its Sinkhorn,
+# no process group is there yet); mgca_compat does so in groups of this many.
 COMPAT_GROUP = 72
 _GLOBAL_TAU, _LOCAL_TAU, _PROTOTYPE_TAU = 0.07, 0.1, 0.2
 _SINKHORN_EPSILON, _SINKHORN_ITERATIONS = 0.05, 3
@@ -27,10 +28,11 @@ def mgca_loss(
     """The loss of MGCA (Wang et al., NeurIPS 2022, arXiv 2210.06044): ITA + CTA + CPA.
 
     loss.protocol "strict" is the paper's; "mgca_compat" its code's, which differs so:
-      - ITA is the sum of both directions, not their mean, and contrasts within groups of
-        COMPAT_GROUP pairs (within each GPU) where the batch is larger;
-      - in CTA padding stays in the denominators, and the text that a patch attends to is not
-        normalised (for a ViT).
+      - ITA is the sum of both directions, not their mean;
+      - where the batch is larger than COMPAT_GROUP, ITA contrasts and CPA balances within groups of
+        that many pairs (within each GPU);
+      - in CTA the report's last [SEP] and padding stay in the denominators, patches attend to that
+        [SEP] as well, and what they attend to is not normalised (for a ViT).
 
     Args:
       outputs: image_embedding [B, E], report_embedding [B, E], patch_embedding [B, N, E],
@@ -49,8 +51,9 @@ def mgca_loss(
     present = contrastive.example_mask(batch)
     image = contrastive.at_least_float32(outputs.image_embedding)
     report = contrastive.at_least_float32(outputs.report_embedding)
+    group = _compat_group(len(image)) if compat else len(image)
     if compat:
-        whole = _grouped_terms(image, report, present)
+        whole = _grouped_terms(image, report, present, group)
     else:
         scale = jnp.asarray(1 / _GLOBAL_TAU, image.dtype)
         identity = instance.own_identity(image)
@@ -62,7 +65,7 @@ def mgca_loss(
     if step is not None and config.loss.prototype_freeze_steps > 0:
         frozen = step < config.loss.prototype_freeze_steps
         prototypes = jnp.where(frozen, jax.lax.stop_gradient(prototypes), prototypes)
-    diseases = prototype_loss(image, report, prototypes, present)
+    diseases = prototype_loss(image, report, prototypes, present, group=group)
     alignment = 2 * whole.loss if compat else whole.loss
     loss = alignment + tokens + diseases
     return loss, {
@@ -75,22 +78,32 @@ def mgca_loss(
     }
 
 
-def _grouped_terms(image: Array, report: Array, present: Array) -> contrastive.AnchorTerms:
-    """InfoNCE within each run of COMPAT_GROUP pairs, the mean over all pairs that are present."""
-    group = min(COMPAT_GROUP, len(image))
-    if len(image) % group:
+def _compat_group(batch: int) -> int:
+    group = min(COMPAT_GROUP, batch)
+    if batch % group:
         raise ValueError(
-            f"a batch of {len(image)} does not split into the groups of {group} that "
+            f"a batch of {batch} does not split into the groups of {group} that "
             f"loss.protocol=mgca_compat contrasts within: use a multiple of {group}, or fewer"
         )
+    return group
+
+
+def _grouped(x: Array, group: int) -> Array:
+    """[B, ...] to [B / group, group, ...]."""
+    return x.reshape(-1, group, *x.shape[1:])
+
+
+def _grouped_terms(
+    image: Array, report: Array, present: Array, group: int
+) -> contrastive.AnchorTerms:
+    """InfoNCE within each run of `group` pairs, the mean over all pairs that are present."""
 
     def terms(image: Array, report: Array, present: Array) -> tuple:
         logits = jnp.matmul(image, report.T, precision=contrastive.HIGHEST) / _GLOBAL_TAU
         own = jnp.eye(group, dtype=bool)
         return contrastive.symmetric_terms(logits, own, present), jnp.sum(present)
 
-    grouped = (x.reshape(-1, group, *x.shape[1:]) for x in (image, report, present))
-    found, weight = jax.vmap(terms)(*grouped)
+    found, weight = jax.vmap(terms)(*(_grouped(x, group) for x in (image, report, present)))
     return contrastive.mean_terms(found, weight)
 
 
@@ -104,7 +117,8 @@ def token_loss(outputs: Outputs, present: Array, *, compat: bool) -> Array:
 
     L_patches the same with the parts exchanged, CTA = L_words + L_patches, a mean over reports
     that have words. Weights are the attention of [CLS] in each encoder's last block, clipped
-    between quantiles, without gradient.
+    between quantiles, without gradient. By `compat` other tokens take part beside words, and
+    weigh nothing: see `_with_ending`.
     """
     words, patches = (
         contrastive.unit(contrastive.at_least_float32(x))
@@ -114,11 +128,11 @@ def token_loss(outputs: Outputs, present: Array, *, compat: bool) -> Array:
     every_patch = jnp.ones(patches.shape[:2], bool)
     similarity = _products("bme,bne->bmn", words, patches) / _LOCAL_TAU
     shown = _products("bmn,bne->bme", jax.nn.softmax(similarity, axis=2), patches)
-    over_words = jnp.where(mask[:, :, None], similarity, jnp.finfo(similarity.dtype).min)
-    said = _products("bmn,bme->bne", jax.nn.softmax(over_words, axis=1), words)
+    read, candidates = _with_ending(mask) if compat else (mask, mask)
+    over_text = jnp.where(read[:, :, None], similarity, jnp.finfo(similarity.dtype).min)
+    said = _products("bmn,bme->bne", jax.nn.softmax(over_text, axis=1), words)
     if not compat:
         said = contrastive.unit(said)
-    candidates = jnp.ones_like(mask) if compat else mask
     loss_words = _matched(
         words, contrastive.unit(shown), candidates, _weights(outputs.word_attention, mask)
     )
@@ -126,6 +140,19 @@ def token_loss(outputs: Outputs, present: Array, *, compat: bool) -> Array:
         patches, said, every_patch, _weights(outputs.patch_attention, every_patch)
     )
     return contrastive.weighted_mean(loss_words + loss_patches, present & jnp.any(mask, axis=1))
+
+
+def _with_ending(words: Array) -> tuple[Array, Array]:
+    """Which tokens patches attend to, and which are in the denominators; both [B, L] bool.
+
+    The peers' code drops [CLS] (encoder.py, all_feat[:, 1:]) and masks what is "[PAD]" where
+    patches attend, and nothing elsewhere. Its reports have one [SEP], at their end: here the last
+    sentence's stands for it, and those of the sentences before take no part.
+    """
+    later = jnp.cumsum(words[:, ::-1], axis=1)[:, ::-1]
+    ending = later == 0  # the last [SEP], then padding
+    last_sep = ending & jnp.pad(words[:, :-1], ((0, 0), (1, 0)))
+    return words | last_sep, words | ending
 
 
 def _matched(own: Array, context: Array, candidates: Array, weights: Array) -> Array:
@@ -148,14 +175,21 @@ def _weights(attention: Array, mask: Array) -> Array:
     return clipped / jnp.where(total > 0, total, 1)
 
 
-def prototype_loss(image: Array, report: Array, prototypes: Array, present: Array) -> Array:
+def prototype_loss(
+    image: Array, report: Array, prototypes: Array, present: Array, *, group: int
+) -> Array:
     """CPA: each modality predicts the other's assignment to prototypes (after SwAV).
 
     With q = Sinkhorn(exp(<z, c> / 0.05)), no gradient, and p = softmax over prototypes of
     <z, c> / 0.2, the mean over pairs of -1/2 [sum q_image log p_report + sum q_report log p_image].
+    Each run of `group` pairs is balanced by itself.
     """
     scores = [_products("be,ke->bk", z, prototypes) for z in (image, report)]
-    targets = [jax.lax.stop_gradient(balanced_assignment(s, present)) for s in scores]
+    targets = [
+        jax.vmap(balanced_assignment)(_grouped(s, group), _grouped(present, group))
+        for s in jax.lax.stop_gradient(scores)
+    ]
+    targets = [q.reshape(s.shape) for q, s in zip(targets, scores, strict=True)]
     log_p = [jax.nn.log_softmax(s / _PROTOTYPE_TAU, axis=1) for s in scores]
     crossed = jnp.sum(targets[0] * log_p[1] + targets[1] * log_p[0], axis=1)
     return contrastive.weighted_mean(-crossed / 2, present)

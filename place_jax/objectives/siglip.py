@@ -39,7 +39,8 @@ def siglip_loss(
             report, other, present = columns
             cosine = jnp.matmul(image, report.T, precision=contrastive.HIGHEST)
             logits = scale * cosine + bias
-            own = number[:, None] == other[None, :]
+            # What a block is filled up with has the number 0, and is absent.
+            own = (number[:, None] == other[None, :]) & present
             terms = -jax.nn.log_sigmoid(jnp.where(own, logits, -logits))
             fixed = jax.lax.stop_gradient(logits)
             best_negative = jnp.max(jnp.where(present & ~own, fixed, -jnp.inf), axis=1)

@@ -1,6 +1,8 @@
 """GLoRIA and MGCA once more, in float64 NumPy loops, and slow.
 
-Written from the formulas and from what is known of their code, one pair and one word at a time.
+Written one pair and one word at a time: from the papers' formulas, and where `compat` from what
+their code does (GLoRIA: loss/gloria_loss.py, models/text_model.py; MGCA:
+models/mgca/mgca_module.py, models/backbones/encoder.py).
 """
 
 import math
@@ -26,6 +28,21 @@ def both(logits):
     return cross_entropy(logits) + cross_entropy(logits.T)
 
 
+def their_tokens(word_mask):
+    """Positions in the order in which the peers' code stacks a report up.
+
+    It walks from [CLS] over the words to the [SEP], stops there and fills up with padding. Its text
+    has that one [SEP]; here every sentence has its own, and theirs is the last.
+    """
+    stack = [0]
+    for position in range(1, len(word_mask)):
+        words_to_come = any(word_mask[position:])
+        if words_to_come and not word_mask[position]:
+            continue  # the [SEP] of a sentence that is not the last
+        stack.append(position)
+    return stack
+
+
 def gloria(o, example_mask, compat):
     keep = np.flatnonzero(example_mask)
     image, report = np.float64(o["image_embedding"])[keep], np.float64(o["report_embedding"])[keep]
@@ -34,9 +51,8 @@ def gloria(o, example_mask, compat):
     for j in keep:
         chosen = np.flatnonzero(o["word_mask"][j])
         if len(chosen):
-            if compat:  # a slice from the first word on, one longer than the words are many
-                last = chosen[-1] + 1
-                chosen = [*chosen, *([last] if last < o["word_mask"].shape[1] else [])]
+            if compat:  # cap_len counts the words and one more; words_emb[:, :cap_len] has [CLS]
+                chosen = their_tokens(o["word_mask"][j])[: len(chosen) + 1]
             words[j] = np.float64(o["word_embedding"][j][chosen])
     table = np.zeros((len(words), len(words)))
     for a, i in enumerate(words):
@@ -53,43 +69,42 @@ def gloria(o, example_mask, compat):
     return loss + (both(10 * table) if words else 0.0)
 
 
-def clipped(attention, chosen):
-    """Weights [n], 0 outside of `chosen`; the others clipped to 10 - 90 % and of sum 1."""
-    weights = np.zeros(len(attention))
-    low, high = np.quantile(attention[chosen], [0.1, 0.9])
-    weights[chosen] = np.clip(attention[chosen], low, high)
+def clipped(attention):
+    """Weights [n] clipped to 10 - 90 % and of sum 1."""
+    weights = np.clip(attention, *np.quantile(attention, [0.1, 0.9]))
     return weights / weights.sum()
 
 
-def within(own, context, weights, candidates):
-    """1/2 sum_m w_m [CE_row + CE_column]_m of the products over 0.1, among `candidates`."""
+def within(own, context, weights):
+    """1/2 sum_m w_m [CE_row + CE_column]_m of the products over 0.1."""
     table = own @ context.T / 0.1
     loss = 0.0
-    for m in np.flatnonzero(weights):
-        row, column = table[m, candidates], table[candidates, m]
-        loss += weights[m] * (
-            math.log(np.sum(np.exp(row))) + math.log(np.sum(np.exp(column))) - 2 * table[m, m]
-        )
+    for m, weight in enumerate(weights):
+        row, column = np.exp(table[m]).sum(), np.exp(table[:, m]).sum()
+        loss += weight * (math.log(row) + math.log(column) - 2 * table[m, m])
     return loss / 2
 
 
 def tokens(o, example_mask, compat):
     losses = []
     for i in np.flatnonzero(example_mask):
-        chosen = np.flatnonzero(o["word_mask"][i])
-        if not len(chosen):
+        chosen = [int(m) for m in np.flatnonzero(o["word_mask"][i])]
+        if not chosen:
             continue
-        words = np.stack([unit(w) for w in np.float64(o["word_embedding"][i])])
+        stack, unpadded = chosen, len(chosen)
+        if compat:
+            stack = their_tokens(o["word_mask"][i])[1:]  # all_feat[:, 1:]
+            unpadded += 1  # sents[:, 1:] != "[PAD]": the words and the [SEP]
+        words = np.stack([unit(np.float64(o["word_embedding"][i][m])) for m in stack])
         patches = np.stack([unit(p) for p in np.float64(o["patch_embedding"][i])])
         shown = np.stack([unit(softmax(patches @ w / 0.1) @ patches) for w in words])
-        said = np.stack([softmax(words[chosen] @ p / 0.1) @ words[chosen] for p in patches])
+        read = words[:unpadded]
+        said = np.stack([softmax(read @ p / 0.1) @ read for p in patches])
         if not compat:
             said = np.stack([unit(s) for s in said])
-        everything = np.arange(len(words)) if compat else chosen
-        loss = within(words, shown, clipped(o["word_attention"][i], chosen), everything)
-        patch_index = np.arange(len(patches))
-        loss += within(patches, said, clipped(o["patch_attention"][i], patch_index), patch_index)
-        losses.append(loss)
+        # Neither the [SEP] nor padding weighs anything.
+        loss = within(words, shown, clipped(o["word_attention"][i][chosen]))
+        losses.append(loss + within(patches, said, clipped(o["patch_attention"][i])))
     return float(np.mean(losses)) if losses else 0.0
 
 
@@ -104,20 +119,41 @@ def sinkhorn(scores):
     return (q / q.sum(0)).T
 
 
+def groups_of(example_mask, group):
+    """The rows that are kept, group by group."""
+    keep = np.flatnonzero(example_mask)
+    starts = range(0, len(example_mask), group)
+    return [rows for start in starts if len(rows := keep[keep // group == start // group])]
+
+
+def assignments(o, example_mask, group):
+    """Of images and of reports that are kept, [K, prototypes], each group balanced by itself."""
+    scores = [
+        np.float64(o[name]) @ np.float64(o["prototypes"]).T
+        for name in ("image_embedding", "report_embedding")
+    ]
+    return [
+        np.concatenate([sinkhorn(s[rows]) for rows in groups_of(example_mask, group)])
+        for s in scores
+    ]
+
+
 def mgca(o, example_mask, compat, group=72, targets=None):
-    """The loss; `targets` are the Sinkhorn assignments to hold fixed, of image and of report."""
+    """The loss; `targets` are the Sinkhorn assignments to hold fixed, of image and of report.
+
+    A group is what one GPU of theirs holds.
+    """
     keep = np.flatnonzero(example_mask)
     image, report = np.float64(o["image_embedding"]), np.float64(o["report_embedding"])
-    instance, size = 0.0, min(group, len(image)) if compat else len(image)
-    for start in range(0, len(image), size):
-        rows = [i for i in keep if start <= i < start + size]
-        if rows:
-            instance += len(rows) / len(keep) * both(image[rows] @ report[rows].T / 0.07)
+    size = min(group, len(image)) if compat else len(image)
+    instance = 0.0
+    for rows in groups_of(example_mask, size):
+        instance += len(rows) / len(keep) * both(image[rows] @ report[rows].T / 0.07)
     if not compat:
         instance /= 2
     image, report = image[keep], report[keep]
     scores = [image @ np.float64(o["prototypes"]).T, report @ np.float64(o["prototypes"]).T]
-    q_image, q_report = targets or [sinkhorn(s) for s in scores]
+    q_image, q_report = targets or assignments(o, example_mask, size)
     log_p = [np.log([softmax(row / 0.2) for row in s]) for s in scores]
     crossed = np.sum(q_image * log_p[1]) + np.sum(q_report * log_p[0])
     return instance + tokens(o, example_mask, compat) - crossed / len(keep) / 2

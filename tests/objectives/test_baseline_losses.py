@@ -1,5 +1,7 @@
 """The baselines against float64 loops, in value and gradient."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import objective_cases as cases
@@ -7,6 +9,7 @@ import pytest
 import reference_objectives as reference
 
 from place_jax.objectives import get
+from place_jax.objectives.instance import instance_loss
 
 MASKED = {"none": (), "two": (1, 4), "all_but_one": (0, 1, 2, 3, 4)}
 FORMULAS = {
@@ -61,3 +64,26 @@ def test_a_masked_row_is_as_if_it_were_not_there(name):
         alone, alone_metrics = get(name)(few_outputs, few_batch, cases.config())
     np.testing.assert_allclose(loss, alone, rtol=1e-12)
     np.testing.assert_allclose(metrics[f"{name}/top1"], alone_metrics[f"{name}/top1"])
+
+
+@pytest.mark.parametrize("name", ["instance", "clip", *FORMULAS])
+def test_a_last_block_that_is_filled_up_adds_nothing(name):
+    """Eleven pairs in blocks of six. All images find the last report, and all cosines are below 0,
+    which is the cosine with what a block is filled up with.
+    """
+    batch, outputs = cases.batch((1,) * 11), cases.outputs(11)
+    batch["report_statement"] = np.arange(22, dtype=np.uint32).reshape(11, 2)
+    image, report = np.zeros((2, 11, 2))
+    image[:, 0] = 1
+    report[:, 0] = -1 + 0.05 * np.arange(11)
+    report[:, 1] = np.sqrt(1 - report[:, 0] ** 2)
+    outputs = dataclasses.replace(outputs, image_embedding=image, report_embedding=report)
+    objective = instance_loss if name == "instance" else get(name)
+    with jax.enable_x64(True):
+        whole, blocks = (
+            objective(outputs, batch, cases.config(contrast=contrast))
+            for contrast in ("gathered", "chunked")
+        )
+    # The others are of both directions, and no report finds its image among equal ones.
+    np.testing.assert_allclose(whole[1][f"{name}/top1"], 1 / 11 if name == "siglip" else 1 / 22)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), blocks, whole)

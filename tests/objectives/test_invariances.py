@@ -1,6 +1,6 @@
 """What must not change a loss: the order of the batch, and rows that weigh nothing.
 
-GLoRIA's and MGCA's are in test_local_baselines.py, PCMA's switches in test_pathological_loss.py.
+GLoRIA's and MGCA's first is in test_local_baselines.py, PCMA's in test_pathological_loss.py.
 """
 
 import dataclasses
@@ -47,6 +47,25 @@ def test_masked_rows_are_as_good_as_left_out_and_order_is_of_no_matter(name):
         kept, few = np.asarray(gradient[key])[rows], np.asarray(few_gradient[key])
         np.testing.assert_allclose(kept, few, rtol=1e-9, atol=1e-12, err_msg=key)
         assert not np.any(np.asarray(gradient[key])[1]), key
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [(name, "strict") for name in ("instance", "clip", "siglip", "convirt", "gloria", "mgca")]
+    + [("gloria", "mgca_compat"), ("mgca", "mgca_compat")],
+)
+def test_a_batch_without_an_example_has_no_loss_and_no_gradient(name, protocol):
+    batch, outputs = cases.batch((2, 1, 2), masked=(0, 1, 2)), cases.outputs(3)
+    objective = instance_loss if name == "instance" else get(name)
+    config = cases.config(protocol=protocol)
+    arrays, join = cases.split(outputs)
+    with jax.enable_x64(True):
+        (loss, metrics), gradient = jax.jit(
+            jax.value_and_grad(lambda a: objective(join(a), batch, config), has_aux=True)
+        )(arrays)
+    assert loss == 0 and all(np.isfinite(value) for value in metrics.values())
+    for leaf in jax.tree.leaves(gradient):
+        np.testing.assert_array_equal(leaf, 0)
 
 
 def test_embeddings_that_know_their_pairs_know_nothing_of_shuffled_ones():

@@ -1,5 +1,7 @@
 """GLoRIA and MGCA, as papers say and as their code does, against float64 loops."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import objective_cases as cases
@@ -18,6 +20,21 @@ TRAINED = {
         "prototypes",
     ),
 }
+
+# Each sentence ends in its own [SEP]: reports of two, three and one sentences, and one of no words.
+C, W, S, P = "[CLS]", "word", "[SEP]", "[PAD]"
+REPORTS = np.array(
+    [
+        [C, W, W, S, W, W, S, P],
+        [C, W, S, W, S, W, W, S],
+        [C, W, W, W, S, P, P, P],
+        [C, P, P, P, P, P, P, P],
+    ]
+)
+
+
+def reports_of_sentences():
+    return dataclasses.replace(cases.outputs(4), word_mask=REPORTS == W)
 
 
 def differentiate(name, outputs, batch, protocol="strict", step=None, **loss):
@@ -46,9 +63,9 @@ def values_of(outputs):
 @pytest.mark.parametrize("protocol", ["strict", "mgca_compat"])
 @pytest.mark.parametrize("name", TRAINED)
 def test_value_and_gradient_equal_the_formula(name, protocol, masked, monkeypatch):
-    """Reports of 7, 5, 3 and no words; masks leave three pairs, or the wordless one alone."""
+    """Masks leave all, three pairs, or the one without words alone."""
     monkeypatch.setattr(mgca, "COMPAT_GROUP", 2)
-    batch, outputs = cases.batch((2,) * 4, masked=masked), cases.outputs(4)
+    batch, outputs = cases.batch((2,) * 4, masked=masked), reports_of_sentences()
     mask, compat = batch["example_mask"], protocol == "mgca_compat"
     values = values_of(outputs)
     loss, metrics, found = differentiate(name, outputs, batch, protocol)
@@ -56,8 +73,7 @@ def test_value_and_gradient_equal_the_formula(name, protocol, masked, monkeypatc
         formula = lambda o: reference.gloria(o, mask, compat)  # noqa: E731
     else:
         # No gradient goes through the assignments: the formula holds them fixed.
-        kept = [values[n][mask] @ values["prototypes"].T for n in TRAINED["mgca"][:2]]
-        targets = [reference.sinkhorn(scores) for scores in kept]
+        targets = reference.assignments(values, mask, 2 if compat else 4)
         formula = lambda o: reference.mgca(o, mask, compat, 2, targets)  # noqa: E731
     np.testing.assert_allclose(loss, formula(values), rtol=1e-9)
     assert metrics["loss"] == loss and np.isfinite(list(map(float, metrics.values()))).all()
@@ -72,23 +88,44 @@ def numeric(formula, values, key):
     return numeric_gradient(lambda x: formula(values | {key: x}), values[key])
 
 
+@pytest.mark.parametrize(
+    ("name", "protocol", "positions"),
+    [
+        ("gloria", "strict", [{1, 2, 4, 5}, {1, 3, 5, 6}, {1, 2, 3}, set()]),
+        ("gloria", "mgca_compat", [{0, 1, 2, 4, 5}, {0, 1, 3, 5, 6}, {0, 1, 2, 3}, set()]),
+        ("mgca", "strict", [{1, 2, 4, 5}, {1, 3, 5, 6}, {1, 2, 3}, set()]),
+        ("mgca", "mgca_compat", [{1, 2, 4, 5, 6, 7}, {1, 3, 5, 6, 7}, {*range(1, 8)}, set()]),
+    ],
+)
+def test_these_tokens_take_part_and_no_others(name, protocol, positions):
+    found = differentiate(name, reports_of_sentences(), cases.batch((2,) * 4), protocol)[2]
+    for gradient, expected in zip(found["word_embedding"], positions, strict=True):
+        assert set(np.flatnonzero(np.any(gradient, axis=-1))) == expected
+
+
 @pytest.mark.parametrize("protocol", ["strict", "mgca_compat"])
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_masked_pair_is_as_if_it_were_not_there_and_order_does_not_matter(name, protocol):
     batch, outputs = cases.batch((2,) * 5, masked=(1,)), cases.outputs(5)
     rows = np.array([4, 0, 3, 2])
+    loss, metrics, found = differentiate(name, outputs, batch, protocol)
     few_outputs, few_batch = cases.take(outputs, batch, rows)
-    loss, metrics = evaluate(name, outputs, batch, protocol)
-    alone, alone_metrics = evaluate(name, few_outputs, few_batch, protocol)
+    alone, alone_metrics, few = differentiate(name, few_outputs, few_batch, protocol)
     for key, value in metrics.items():
         np.testing.assert_allclose(value, alone_metrics[key], rtol=1e-9, err_msg=key)
     assert loss == pytest.approx(alone, rel=1e-9)
+    for key in TRAINED[name]:
+        gradient = np.asarray(found[key])
+        if key != "prototypes":
+            assert not gradient[1].any(), key
+            gradient = gradient[rows]
+        np.testing.assert_allclose(gradient, few[key], rtol=1e-9, atol=1e-12, err_msg=key)
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_padding_changes_nothing_but_where_the_code_lets_it(name):
     outputs, batch = cases.outputs(4), cases.batch((2,) * 4)
-    longer = cases.dataclasses.replace(
+    longer = dataclasses.replace(
         outputs,
         word_embedding=np.pad(outputs.word_embedding, ((0, 0), (0, 3), (0, 0)), constant_values=2),
         word_attention=np.pad(outputs.word_attention, ((0, 0), (0, 3)), constant_values=0.4),
