@@ -68,7 +68,11 @@ ROWS = {
     "mask ratio 0.25": ["model.correlation.mask_ratio=0.25"],
     "mask ratio 0.5": ["model.correlation.mask_ratio=0.5"],
     "hidden scattered": ["model.correlation.hide_layout=scattered"],
+    "hidden on one side": ["model.correlation.hide_layout=side"],
     "hidden at the stem": ["model.correlation.hide_at=stem"],
+    "hidden after the blocks": ["model.correlation.hide_at=blocks"],
+    "pairs of two hidden patches": ["loss.correlation_pairs=both_hidden"],
+    "all pairs": ["loss.correlation_pairs=all"],
     "CCE without reports": ["model.correlation.condition=none"],
     "centred over the patch": ["model.correlation.centre=patch"],
     "from the mean matrix": ["model.correlation.start=mean"],
@@ -81,13 +85,20 @@ ROWS = {
     "target of EMA features": ["model.correlation.target=ema_features", "train.ema_decay=0.99"],
     # the whole
     "queries of the base, CCE of texture": [*_BASE_QUERIES, *_TEXTURE_CCE],
+    "mask ratio 0.5, tau_m 0.5": ["model.correlation.mask_ratio=0.5", "loss.tau_m=0.5"],
     "shuffled pairs": ["data.shuffle_pairs=True"],
     "not calibrated": ["train.calibrate=False"],
     "clip": ["objective=clip"],
     "convirt": ["objective=convirt"],
     "siglip": ["objective=siglip", "model.logits=scale_and_bias"],
     "gloria": ["objective=gloria", "model.local=projections"],
+    "gloria as coded": [
+        "objective=gloria",
+        "model.local=projections",
+        "loss.protocol=mgca_compat",
+    ],
     "mgca": ["objective=mgca", "model.local=prototypes"],
+    "mgca as coded": ["objective=mgca", "model.local=prototypes", "loss.protocol=mgca_compat"],
 }
 COLUMNS = {
     "zero_shot/test/macro_auroc": "zero-shot macro AUROC",

@@ -24,10 +24,17 @@ SWITCHES = {
     "place": dict(),
     "max": dict(match="max"),
     "one_to_one": dict(match="one_to_one"),
+    "null": dict(sentence_weights="uniform"),
+    "more sentences than queries": dict(match="one_to_one"),
     "report": dict(scope="report"),
-    "own": dict(positives="own", sentence_weights="uniform", query_diversity=0.5),
-    "equal_reports": dict(equal_reports="negatives"),
+    "report, max": dict(scope="report", match="max", positives="own"),
+    "report, one_to_one": dict(scope="report", match="one_to_one", sentence_weights="uniform"),
+    "own": dict(positives="own", query_diversity=0.5, attention_diversity=0.5),
+    "equal_reports": dict(equal_reports="negatives", instance_scale="fixed"),
+    "CCE": dict(lambda_p=0.0, lambda_c=1.0),
+    "CCE of features": dict(lambda_p=0.0, lambda_c=1.0, correlation_pairs="both_hidden"),
 }
+NULL = ("max", "one_to_one", "null")
 # By loss.protocol=mgca_compat; MGCA's groups are of four pairs, which one device holds, or two.
 AS_CODED = {"gloria as coded": "gloria", "mgca as coded": "mgca"}
 CASES = [("place", mesh) for mesh in MESHES]
@@ -38,11 +45,14 @@ CASES += [("mgca as coded", mesh) for mesh in ("data 2", "data 2 x fsdp 4")]
 
 
 def value_and_gradient(name, contrast, mesh=None):
-    config = cases.config(contrast=contrast, lambda_c=0.0, **SWITCHES.get(name, {}))
+    config = cases.config(**{"contrast": contrast, "lambda_c": 0.0} | SWITCHES.get(name, {}))
+    if name == "CCE of features":
+        config.model.correlation.update(target="ema_features", statistic="covariance")
     objective = get("place" if name in SWITCHES else AS_CODED.get(name, name))
     if name in AS_CODED:
         config.loss.protocol = "mgca_compat"
-    outputs = cases.outputs(16, queries=4, null=name in ("max", "one_to_one"))
+    queries = 2 if name == "more sentences than queries" else 4
+    outputs = cases.outputs(16, queries=queries, null=name in NULL)
     arrays, join = cases.split(outputs)
 
     def loss_of(arrays, batch):
