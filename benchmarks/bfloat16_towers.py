@@ -61,8 +61,11 @@ def main() -> None:
     arguments = parser.parse_args()
     single, half = (losses(dtype, arguments) for dtype in ("float32", "bfloat16"))
     apart = [abs(b / a - 1) for a, b in zip(single, half, strict=True)]
+    from place_jax.training.checkpoints import code_revision
+
     result = {
         "what": "loss of each step of configs/phantom_demo.py, same start and batches",
+        "code": code_revision(),
         "device": jax.devices()[0].device_kind,
         "largest_relative_difference": max(apart),
         "mean_relative_difference": sum(apart) / len(apart),
