@@ -73,6 +73,7 @@ ROWS = {
     "hidden after the blocks": ["model.correlation.hide_at=blocks"],
     "pairs of two hidden patches": ["loss.correlation_pairs=both_hidden"],
     "all pairs": ["loss.correlation_pairs=all"],
+    "rank 8": ["model.correlation.rank=8"],
     "CCE without reports": ["model.correlation.condition=none"],
     "centred over the patch": ["model.correlation.centre=patch"],
     "from the mean matrix": ["model.correlation.start=mean"],
