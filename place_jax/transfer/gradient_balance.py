@@ -45,7 +45,8 @@ def gradient_balance(
 
     terms, pull_back = jax.vjp(terms_of, params["image"])
     # A tree's keys come back sorted: PLACE's terms are named in the order of its formula.
-    names = [name for name in _PLACE_TERMS if name in terms] or list(terms)
+    rank = {name: k for k, name in enumerate(_PLACE_TERMS)}
+    names = sorted(terms, key=lambda name: rank.get(name, len(rank)))
     one_hot = jnp.eye(len(names), dtype=terms[names[0]].dtype)
     gradients = jax.lax.map(
         lambda chosen: pull_back(chosen)[0], dict(zip(names, one_hot, strict=True))

@@ -1,5 +1,6 @@
 """The terms' pulls on the image encoder, each against the gradient of that term alone."""
 
+import functools
 import itertools
 
 import jax
@@ -9,6 +10,7 @@ import tiny_run
 from ml_collections import FrozenConfigDict
 
 from data_pipelines.batches import open_data
+from place_jax.models.functional import Model
 from place_jax.objectives import get
 from place_jax.transfer.controls import evaluate_controls
 from place_jax.transfer.features import split_batches
@@ -57,6 +59,32 @@ def test_a_baseline_has_the_terms_that_it_logs():
     metrics = {"loss": 3, "mgca/loss": 3, "mgca/loss_tokens": 1, "mgca/loss_instance": 2}
     assert weighed_terms(metrics, config("mgca")) == {"tokens": 1, "instance": 2}
     assert weighed_terms({"loss": 3, "clip/loss": 3}, config("clip")) == {"clip": 3}
+
+
+@pytest.mark.parametrize(
+    ("objective", "local", "terms"),
+    [
+        ("clip", "none", ("clip",)),
+        ("gloria", "projections", ("global", "local")),
+        ("mgca", "prototypes", ("instance", "prototypes", "tokens")),
+    ],
+)
+def test_every_term_of_a_baseline_pulls(phantom_dir, objective, local, terms):
+    """Traced only: what can go wrong here are names, and that MGCA has an instance term too."""
+    config = tiny_run.tiny_config(phantom_dir)
+    config.objective, config.model.local = objective, local
+    data = open_data(phantom_dir)
+    model = Model.from_config(
+        config.model, image_size=config.data.crop_size, vocab_size=data.tokenizer.size
+    )
+    batch = next(split_batches(data, "test", config=config))
+    key = jax.random.key(0)
+    balance = functools.partial(gradient_balance, model, FrozenConfigDict(config))
+    found = jax.eval_shape(balance, *jax.eval_shape(model.init, key), batch, key)
+    pairs = itertools.combinations(terms, 2)
+    assert set(found) == {f"gradient/norm_{name}" for name in terms} | {
+        f"gradient/cosine_{one}_{other}" for one, other in pairs
+    }
 
 
 def test_an_evaluation_logs_them_by_split(phantom_dir):
