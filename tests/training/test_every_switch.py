@@ -12,7 +12,16 @@ import tiny_run
 from place_jax import configuration, train_and_evaluate
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-NEEDS_NO_V_PORS = ("clip", "siglip", "convirt", "gloria", "mgca", "lambda_p 0")
+NEEDS_NO_V_PORS = (
+    "lambda_p 0",
+    "clip",
+    "siglip",
+    "convirt",
+    "gloria",
+    "gloria as coded",
+    "mgca",
+    "mgca as coded",
+)
 
 
 def rows() -> dict[str, list[str]]:
