@@ -69,7 +69,7 @@ def test_sharpness_is_how_many_times_larger_the_first_scores_are(tiny_config):
 
 @pytest.mark.parametrize("competition", ["none", "slots"])
 def test_a_view_does_not_see_the_patches_that_it_hides(tiny_config, pairs, competition):
-    """The lower half is repainted: of a view of the upper two rows nothing may change."""
+    """The last row is repainted: of a view of the upper two rows nothing may change."""
     model, params, state = make(
         tiny_config, observation__reads="stem", observation__competition=competition
     )
