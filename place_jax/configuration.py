@@ -8,6 +8,7 @@ import difflib
 import importlib.resources
 import importlib.util
 import json
+import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -48,6 +49,88 @@ _CHOICES = {
     "loss.correlation_pairs": ("hidden", "both_hidden", "all"),
     "loss.protocol": ("strict", "mgca_compat"),
 }
+
+# (range in words, the same as a test, keys): of every number but mesh's, which the mesh checks.
+_RANGES = (
+    (
+        "at least 1",
+        lambda value: value >= 1,
+        (
+            "data.batch_size",
+            "data.crop_size",
+            "data.max_sentences",
+            "evaluation.batch_size",
+            "evaluation.retrieval_pool",
+            "loss.memory_bytes",
+            "model.joint_dim",
+            "model.num_prototypes",
+            "model.correlation.rank",
+            "model.image.patch_size",
+            "model.observation.num_queries",
+            "model.text.max_positions",
+            *(
+                f"model.{tower}.{key}"
+                for tower in ("image", "text", "observation", "correlation")
+                for key in ("width", "depth", "heads", "mlp_dim")
+            ),
+            "train.accumulation",
+            "train.checkpoint_every",
+            "train.eval_every",
+            "train.keep_checkpoints",
+            "train.log_every",
+            "train.max_bad_steps",
+            "train.steps",
+        ),
+    ),
+    (
+        "at least 3, for a piece of a sentence between [CLS] and [SEP]",
+        lambda value: value >= 3,
+        ("data.max_tokens",),
+    ),
+    (
+        "0 or more",
+        lambda value: 0 <= value < math.inf,
+        (
+            "seed",
+            "evaluation.bootstrap",
+            "evaluation.max_examples",
+            "loss.attention_diversity",
+            "loss.lambda_c",
+            "loss.lambda_p",
+            "loss.lambda_p_warmup_steps",
+            "loss.prototype_freeze_steps",
+            "loss.query_diversity",
+            "model.observation.separation",
+            "model.text.vocab_size",
+            "optimizer.warmup_steps",
+            "optimizer.weight_decay",
+            "train.hang_seconds",
+            "train.profile_from",
+            "train.profile_steps",
+        ),
+    ),
+    (
+        "above 0",
+        lambda value: 0 < value < math.inf,
+        (
+            "loss.convirt_temperature",
+            "loss.tau_m",
+            "model.observation.sharpness",
+            "optimizer.clip_norm",
+            "optimizer.learning_rate",
+        ),
+    ),
+    (
+        "0 to 1",
+        lambda value: 0 <= value <= 1,
+        ("loss.convirt_image_weight", "model.correlation.mask_ratio", "optimizer.end_fraction"),
+    ),
+    (
+        "0 or more and below 1",
+        lambda value: 0 <= value < 1,
+        ("optimizer.b1", "optimizer.b2", "train.ema_decay"),
+    ),
+)
 
 # objective -> (what it needs of the model, why).
 _NEEDS = {
@@ -186,35 +269,10 @@ def validate(config: ConfigDict) -> None:
 
 
 def _check_ranges(given: Mapping[str, Any]) -> None:
-    at_least_one = (
-        "data.batch_size", "data.crop_size", "data.max_tokens", "data.max_sentences",
-        "train.steps", "train.log_every", "train.eval_every", "train.checkpoint_every",
-        "train.keep_checkpoints", "train.max_bad_steps", "train.accumulation",
-        "evaluation.batch_size", "evaluation.retrieval_pool",
-        "loss.memory_bytes", "model.joint_dim", "model.num_prototypes",
-        "model.image.depth", "model.text.depth", "model.observation.num_queries",
-        "model.observation.depth", "model.correlation.depth", "model.correlation.rank",
-    )  # fmt: skip
-    for key in at_least_one:
-        if given[key] < 1:
-            raise ConfigError(f"config key {key}={given[key]}: at least 1")
-    if given["data.max_tokens"] < 3:
-        raise ConfigError(
-            f"config key data.max_tokens={given['data.max_tokens']}: at least 3, for a piece of a "
-            "sentence between [CLS] and [SEP]"
-        )
-    for key in (
-        "model.observation.sharpness",
-        "loss.tau_m",
-        "optimizer.learning_rate",
-        "optimizer.clip_norm",
-    ):
-        if given[key] <= 0:
-            raise ConfigError(f"config key {key}={given[key]}: above 0")
-    if given["train.hang_seconds"] < 0:
-        raise ConfigError(
-            f"config key train.hang_seconds={given['train.hang_seconds']}: 0 (never) or more"
-        )
+    for said, fits, keys in _RANGES:
+        for key in keys:
+            if not fits(given[key]):
+                raise ConfigError(f"config key {key}={given[key]}: {said}")
     if given["objective"] in _NEEDS:
         key, fits, why = _NEEDS[given["objective"]]
         if given[key] not in fits:
@@ -241,8 +299,6 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
 
 def _check_correlation(given: Mapping[str, Any]) -> None:
     ratio = given["model.correlation.mask_ratio"]
-    if not 0 <= ratio <= 1:
-        raise ConfigError(f"config key model.correlation.mask_ratio={ratio}: 0 to 1")
     trained = given["objective"] == "place" and given["loss.lambda_c"] > 0
     patches = (given["data.crop_size"] // given["model.image.patch_size"]) ** 2
     pairs = given["loss.correlation_pairs"]

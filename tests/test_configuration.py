@@ -3,12 +3,14 @@ files of what they resolve to.
 """
 
 import json
+import math
 import pathlib
+import re
 
 import pytest
 
 from place_jax import configuration
-from place_jax.configs import mimic_cxr_vit_b16
+from place_jax.configs import base, mimic_cxr_vit_b16
 from place_jax.parallel.topology import parse_topology
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -110,6 +112,10 @@ def test_overrides_take_the_type_of_the_key():
         ("phantom_demo", ["train.steps=0"], ["train.steps=0", "at least 1"]),
         ("phantom_demo", ["train.steps"], ["train.steps", "VALUE"]),
         ("phantom_demo", ["data.max_tokens=2"], ["max_tokens=2", "at least 3"]),
+        ("phantom_demo", ["loss.lambda_p=-1"], ["loss.lambda_p=-1.0", "0 or more"]),
+        ("phantom_demo", ["loss.convirt_image_weight=2"], ["image_weight=2.0", "0 to 1"]),
+        ("phantom_demo", ["train.ema_decay=1"], ["train.ema_decay=1.0", "below 1"]),
+        ("phantom_demo", ["model.text.heads=0"], ["model.text.heads=0", "at least 1"]),
         ("phantom_demo", ["data.crop_size=113"], ["113", "16", "112"]),
         ("phantom_demo", ["objective=simclr"], ["simclr", "clip"]),
         ("phantom_demo", ["objective=siglip"], ["siglip", "model.logits=scale_and_bias"]),
@@ -150,6 +156,23 @@ def test_a_bad_config_is_one_clear_line(spec, overrides, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_every_number_has_a_range_and_not_a_number_is_in_none():
+    config = base.get_config()
+    numbers = {
+        key: value
+        for key, value in configuration.flatten(config)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    for key, value in numbers.items():
+        if key.startswith("mesh."):  # which make_mesh checks, by the devices that are there
+            continue
+        for wrong in (-2, math.nan) if isinstance(value, float) else (-2,):
+            changed = config.copy_and_resolve_references()
+            changed.update_from_flattened_dict({key: type(value)(wrong)})
+            with pytest.raises(configuration.ConfigError, match=f"{re.escape(key)}="):
+                configuration.validate(changed)
 
 
 def test_a_key_added_in_python_is_refused():
