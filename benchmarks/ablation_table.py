@@ -169,7 +169,7 @@ def _add(store: pathlib.Path, name: str, seed: int, found: dict, columns, order)
 
 def markdown(rows: Mapping[str, Mapping[str, dict]], columns: Mapping[str, str]) -> str:
     """One line a row: of one seed the value and its interval, of several the mean and range."""
-    lines = _heading("row", "seeds", *columns.values(), "trained with")
+    lines = heading("row", "seeds", *columns.values(), "trained with")
     for name, by_seed in rows.items():
         results = list(by_seed.values())
         cells = [
@@ -192,7 +192,7 @@ def differences(
     if not rows.get(base):
         return ""
     of_base = rows[base]
-    lines = _heading("row", "seeds", *columns.values())
+    lines = heading("row", "seeds", *columns.values())
     cells = [cell(list(of_base.values()), column) for column in columns]
     lines.append(f"| {base} | {len(of_base)} | " + " | ".join(cells) + " |")
     for name, by_seed in rows.items():
@@ -207,7 +207,8 @@ def differences(
     return "\n".join(lines) + "\n"
 
 
-def _heading(*names: str) -> list[str]:
+def heading(*names: str) -> list[str]:
+    """The two first lines of a Markdown table of these columns."""
     return ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
 
 

@@ -4,6 +4,8 @@ import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
+import ablation_table
+
 
 def add_runs(
     named: Sequence[str],
@@ -32,14 +34,8 @@ def markdown(rows: Mapping[str, dict], columns: Mapping[str, str]) -> str:
     """One line a run; a score that has an interval is followed by it, one that is not there by
     nothing.
     """
-    lines = ["| run | " + " | ".join(columns.values()) + " | trained with |"]
-    lines.append("|---" * (len(columns) + 2) + "|")
+    lines = ablation_table.heading("run", *columns.values(), "trained with")
     for name, row in rows.items():
-        cells = []
-        for column in columns:
-            cell = f"{row[column]:.3f}" if column in row else ""
-            if f"{column}_ci_low" in row:
-                cell += f" ({row[f'{column}_ci_low']:.3f} to {row[f'{column}_ci_high']:.3f})"
-            cells.append(cell)
+        cells = [ablation_table.cell([row] if column in row else [], column) for column in columns]
         lines.append(f"| {name} | {' | '.join(cells)} | {row['code']} |")
     return "\n".join(lines) + "\n"
