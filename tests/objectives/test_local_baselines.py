@@ -44,14 +44,14 @@ def differentiate(name, outputs, batch, protocol="strict", step=None, **loss):
         (loss, metrics), gradients = jax.jit(
             jax.value_and_grad(lambda a: get(name)(join(a), batch, config, step), has_aux=True)
         )(arrays)
-    return float(loss), metrics, gradients
+    return float(loss), jax.device_get(metrics), gradients
 
 
 def evaluate(name, outputs, batch, protocol="strict"):
     config = cases.config(protocol=protocol)
     with jax.enable_x64(True):
         loss, metrics = jax.jit(lambda o, b: get(name)(o, b, config))(outputs, batch)
-    return float(loss), metrics
+    return float(loss), jax.device_get(metrics)
 
 
 def values_of(outputs):
