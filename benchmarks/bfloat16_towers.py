@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +75,17 @@ def rounded(state):
     return dataclasses.replace(jax.tree.map(jnp.copy, state), params=params)
 
 
+def apart(values: Sequence[float], single: Sequence[float]) -> dict[str, float]:
+    """Relative differences of a run's losses from those of float32, step by step and as a whole."""
+    steps = [abs(a / b - 1) for a, b in zip(values, single, strict=True)]
+    return {
+        "largest": max(steps),
+        "mean": sum(steps) / len(steps),
+        "steps_beyond_1_percent": sum(step > 0.01 for step in steps),
+        "of_the_mean_loss": abs(sum(values) / sum(single) - 1),
+    }
+
+
 def main() -> None:
     """All runs, and how far apart they are."""
     from place_jax.training.checkpoints import code_revision
@@ -93,24 +105,17 @@ def main() -> None:
         "bfloat16": of_half,
         "float32 from a rounded start": control,
     }
-    apart = {
-        name: [abs(b / a - 1) for a, b in zip(of_single, values, strict=True)]
-        for name, values in losses.items()
-        if name != "float32"
-    }
     result = {
         "what": "loss of each step of configs/phantom_demo.py, of the same batches",
         "code": code_revision(),
         "device": jax.devices()[0].device_kind,
-        "largest_relative_difference": {name: max(values) for name, values in apart.items()},
-        "mean_relative_difference": {
-            name: sum(values) / len(values) for name, values in apart.items()
+        "beside_float32": {
+            name: apart(values, of_single) for name, values in losses.items() if name != "float32"
         },
         "losses": losses,
     }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    for name, values in apart.items():
-        print(f"{name}: largest relative difference {max(values):.4f} of {len(values)} steps")
+    print(json.dumps(result["beside_float32"], indent=1))
 
 
 if __name__ == "__main__":
