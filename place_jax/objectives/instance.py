@@ -80,8 +80,6 @@ def contrast_embeddings(
       Means over images, and over reports.
     """
 
-    whole_batch = len(image)
-
     def contrast(axes, rows, scale):
         image, report, identity, present = rows
 
