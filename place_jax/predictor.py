@@ -191,9 +191,12 @@ class Predictor:
         Raises:
           BadInput: for what cannot be read as a grey image.
         """
-        opened = self._opened(image)
-        if isinstance(opened, image_files.ImageFile):
-            return opened.decode(window=self.dicom_window)
+        try:
+            opened = self._opened(image)
+            if isinstance(opened, image_files.ImageFile):
+                return opened.decode(window=self.dicom_window)
+        except BadInput as error:
+            raise _named(error, image) from error
         return opened
 
     def _opened(self, image: Image) -> np.ndarray | image_files.ImageFile:
@@ -269,17 +272,18 @@ class Predictor:
             numbered = enumerate(images)
             while True:
                 for number, image in itertools.islice(numbered, ahead - len(waiting)):
-                    waiting.append((number, readers.submit(self.prepared_pixels, image)))
+                    reading = readers.submit(self.prepared_pixels, image)
+                    waiting.append((number, image, reading))
                 if not waiting:
                     return
-                number, reading = waiting.popleft()
+                number, image, reading = waiting.popleft()
                 try:
                     pixels = reading.result()
                 except BadInput as error:
                     if on_bad is None:
-                        for _, other in waiting:
+                        for *_, other in waiting:
                             other.cancel()
-                        raise
+                        raise _named(error, image, number) from error
                     on_bad(number, error)
                     continue
                 yield pixels
@@ -288,6 +292,15 @@ class Predictor:
         return encode_texts(
             self.model, self.params, self.model_state, texts, self.tokenizer, config=self.config
         )
+
+
+def _named(error: BadInput, image: Image, number: int | None = None) -> BadInput:
+    """The error with the path of its image, or with its place among others that have none."""
+    if isinstance(image, str | os.PathLike):
+        return BadInput(error.reason, f"{os.fspath(image)}: {error}")
+    if number is None:
+        return error
+    return BadInput(error.reason, f"image {number}, counted from 0: {error}")
 
 
 def _as_images(images: Image | Iterable[Image]) -> Iterable[Image]:

@@ -1,3 +1,4 @@
+import pathlib
 import subprocess
 import sys
 
@@ -154,6 +155,9 @@ def test_bad_images_are_left_out_by_position(predictor, records):
         (lambda p: p.embed_images(np.zeros((4, 4), np.float32)), "float32"),
         (lambda p: p.embed_images([np.zeros((4, 4, 3), np.uint8)]), "[h, w] uint8"),
         (lambda p: p.embed_images(b"not an image"), "neither DICOM, PNG nor JPEG"),
+        (lambda p: p.embed_images([b""]), "image 0, counted from 0: "),
+        (lambda p: p.embed_images([__file__]), f"{__file__}: the file is neither"),
+        (lambda p: p.pixels(pathlib.Path(__file__)), f"{__file__}: the file is neither"),
         (lambda p: p.embed_images([b""], batch_size=0), "batch_size=0"),
     ],
 )
