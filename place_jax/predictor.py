@@ -296,9 +296,10 @@ class Predictor:
 
 def _named(error: BadInput, image: Image, number: int | None = None) -> BadInput:
     """The error with the path of its image, or with its place among others that have none."""
-    if isinstance(image, str | os.PathLike):
-        return BadInput(error.reason, f"{os.fspath(image)}: {error}")
-    if number is None:
+    path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
+    if path is not None and path not in str(error):
+        return BadInput(error.reason, f"{path}: {error}")
+    if path is not None or number is None:
         return error
     return BadInput(error.reason, f"image {number}, counted from 0: {error}")
 

@@ -157,6 +157,7 @@ def test_bad_images_are_left_out_by_position(predictor, records):
         (lambda p: p.embed_images(b"not an image"), "neither DICOM, PNG nor JPEG"),
         (lambda p: p.embed_images([b""]), "image 0, counted from 0: "),
         (lambda p: p.embed_images([__file__]), f"{__file__}: the file is neither"),
+        (lambda p: p.pixels("no.png"), "there is no image file no.png"),
         (lambda p: p.pixels(pathlib.Path(__file__)), f"{__file__}: the file is neither"),
         (lambda p: p.embed_images([b""], batch_size=0), "batch_size=0"),
     ],
