@@ -104,11 +104,11 @@ _RANGES = (
             "model.text.vocab_size",
             "optimizer.warmup_steps",
             "optimizer.weight_decay",
-            "train.hang_seconds",
             "train.profile_from",
             "train.profile_steps",
         ),
     ),
+    ("0 (never) or more", lambda value: 0 <= value < math.inf, ("train.hang_seconds",)),
     (
         "above 0",
         lambda value: 0 < value < math.inf,
