@@ -152,19 +152,23 @@ def _add(store: pathlib.Path, name: str, seed: int, found: dict, columns, order)
         kept = _read(store)
         now = found["overrides"]
         same = {s: run for s, run in kept.get(name, {}).items() if run.get("overrides", now) == now}
-        kept[name] = same | {
-            str(seed): {
-                key: value
-                for key, value in found.items()
-                if key in _ABOUT or key.removesuffix("_ci_low").removesuffix("_ci_high") in columns
-            }
-        }
+        kept[name] = same | {str(seed): scores_of(found, (*columns, *_ABOUT))}
         kept = {row: dict(sorted(kept[row].items())) for row in order if row in kept}
         aside = store.with_suffix(".part")
         aside.write_text(json.dumps(kept, indent=1) + "\n")
         aside.replace(store)
     finally:
         os.close(folder)
+
+
+def scores_of(found: Mapping, names: Iterable[str]) -> dict:
+    """What is found under these names, with the intervals of what has one."""
+    wanted = set(names)
+    return {
+        key: value
+        for key, value in found.items()
+        if key.removesuffix("_ci_low").removesuffix("_ci_high") in wanted
+    }
 
 
 def markdown(rows: Mapping[str, Mapping[str, dict]], columns: Mapping[str, str]) -> str:

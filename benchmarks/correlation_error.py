@@ -38,7 +38,6 @@ def parts_of_error(run: str, data_dir: str, examples: int) -> dict:
     from place_jax.models.principal_factors import principal_factors
     from place_jax.objectives.correlation import correlation_pairs
     from place_jax.predictor import Predictor
-    from place_jax.training import checkpoints
     from place_jax.transfer.features import split_batches
 
     predictor = Predictor.from_checkpoint(run)
@@ -86,7 +85,6 @@ def parts_of_error(run: str, data_dir: str, examples: int) -> dict:
         "variance_of_target": spread,
         **{f"mean_left_by_rank_{rank}": left(rank) for rank in (8, 16, 32)},
         "examples": len(target),
-        "code": checkpoints.read_metadata(checkpoints.find(run))["code_revision"],
     }
 
 

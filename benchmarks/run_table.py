@@ -19,12 +19,15 @@ def add_runs(
       named: NAME=DIR of each run.
       result: path of the .json.
       columns: score -> heading.
-      measure: a run's folder -> its scores, and `code`, what trained it.
+      measure: a run's folder -> its scores; `code`, what trained it, is added to them.
     """
+    from place_jax.training import checkpoints
+
     rows = json.loads(result.read_text()) if result.exists() else {}
     for one in named:
         name, _, run = one.partition("=")
-        rows[name] = measure(run)
+        metadata = checkpoints.read_metadata(checkpoints.find(run))
+        rows[name] = measure(run) | {"code": metadata["code_revision"]}
         result.write_text(json.dumps(rows, indent=1) + "\n")
         result.with_suffix(".md").write_text(markdown(rows, columns))
     print(markdown(rows, columns))

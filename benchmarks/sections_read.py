@@ -12,6 +12,7 @@ benchmarks/results/sections_read.json and .md, under its name; intervals are 95 
 import argparse
 import pathlib
 
+import ablation_table
 import run_table
 
 RESULT = pathlib.Path(__file__).parent / "results" / "sections_read.json"
@@ -29,11 +30,10 @@ COLUMNS = {
 }
 
 
-def scores_of(run: str, data_dir: str) -> dict:
-    """The scores that COLUMNS names, and the code that trained the run."""
+def scores_by_sections(run: str, data_dir: str) -> dict:
+    """The scores that COLUMNS names."""
     from data_pipelines.batches import open_data
     from place_jax.predictor import Predictor
-    from place_jax.training import checkpoints
     from place_jax.transfer.evaluation import evaluate
 
     predictor = Predictor.from_checkpoint(run)
@@ -44,12 +44,9 @@ def scores_of(run: str, data_dir: str) -> dict:
         config.data.sections = sections
         tasks = ("retrieval", "grounding", "controls")
         found = evaluate(*weights, data, "test", config, tasks=tasks)
-        kept |= {
-            f"{sections}/{name}": float(value)
-            for name, value in found.items()
-            if name.removesuffix("_ci_low").removesuffix("_ci_high") in SCORES
-        }
-    return kept | {"code": checkpoints.read_metadata(checkpoints.find(run))["code_revision"]}
+        scores = ablation_table.scores_of(found, SCORES)
+        kept |= {f"{sections}/{name}": float(value) for name, value in scores.items()}
+    return kept
 
 
 def main() -> None:
@@ -58,7 +55,9 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the demo's prepared folder")
     parser.add_argument("--run", nargs="+", required=True, metavar="NAME=DIR")
     arguments = parser.parse_args()
-    run_table.add_runs(arguments.run, RESULT, COLUMNS, lambda run: scores_of(run, arguments.data))
+    run_table.add_runs(
+        arguments.run, RESULT, COLUMNS, lambda run: scores_by_sections(run, arguments.data)
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import pathlib
 
+import ablation_table
 import run_table
 
 RESULT = pathlib.Path(__file__).parent / "results" / "trained_controls.json"
@@ -35,12 +36,11 @@ COLUMNS = {
 
 
 def controls_of(run: str, data_dir: str) -> dict:
-    """The scores that COLUMNS names, and the code that trained the run."""
+    """The scores that COLUMNS names."""
     import numpy as np
 
     from data_pipelines.batches import open_data
     from place_jax.predictor import Predictor
-    from place_jax.training import checkpoints
     from place_jax.transfer.checkpoint_scores import Request, evaluate_checkpoint
     from place_jax.transfer.controls import trains_observations
     from place_jax.transfer.features import extract_features
@@ -61,12 +61,7 @@ def controls_of(run: str, data_dir: str) -> dict:
         pool = config.evaluation.retrieval_pool
         found |= evaluate_retrieval(features, pool=pool, **scoring)
         scores |= {prefix + name: value for name, value in found.items()}
-    kept = {
-        name: float(value)
-        for name, value in scores.items()
-        if name.removesuffix("_ci_low").removesuffix("_ci_high") in COLUMNS
-    }
-    return kept | {"code": checkpoints.read_metadata(checkpoints.find(run))["code_revision"]}
+    return {k: float(v) for k, v in ablation_table.scores_of(scores, COLUMNS).items()}
 
 
 def main() -> None:
