@@ -8,7 +8,7 @@
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-# Fewer page faults where XLA takes and gives back large buffers (benchmarks/huge_pages.py).
+# Fewer page faults where XLA takes and gives back large buffers (benchmarks/page_faults.py).
 export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 
 # Prints the interpreters of this machine that are supported, "version path", oldest first.
