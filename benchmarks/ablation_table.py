@@ -12,7 +12,7 @@ import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-# For steps on a CPU: memory in huge pages, of which none is given back (benchmarks/page_faults.py).
+# For steps on one core: memory in huge pages, of which none is given back (benchmarks/page_faults.py).
 # Read when a process starts.
 FASTER = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1"

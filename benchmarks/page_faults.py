@@ -1,10 +1,11 @@
-"""What glibc's settings in launch/ do to training on CPU: huge pages, and memory that is kept.
+"""What glibc's settings do to training on one CPU core: huge pages, and memory that is kept.
 
-    python benchmarks/page_faults.py --data runs/demo/data
+    taskset -c 0 python benchmarks/page_faults.py --data runs/demo/data
 
 XLA takes and gives back large buffers at every step, and each of their pages is faulted in anew. A
 huge page is one fault instead of 512; memory that is not given back to the system is not faulted in
-again. Trains the demo's config for 80 steps under each setting, turn by turn, each in a process of
+again: faster on one core; on two, whose threads wait for the one heap, it was slower, so that launch/
+asks for huge pages alone. Trains the demo's config for 80 steps under each setting, turn by turn, each in a process of
 its own, and writes benchmarks/results/page_faults.json: pairs a second of the last 20 steps, the
 seconds that the system took of the whole run, its page faults, and the most memory it held.
 """

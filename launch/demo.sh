@@ -6,9 +6,6 @@
 # unless given. Run again, it goes on where it stopped.
 set -euo pipefail
 CALLED_FROM="$PWD"
-# On a CPU a step is faster if memory that XLA frees is not given back (benchmarks/page_faults.py).
-KEPT="glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=68719476736:glibc.malloc.trim_threshold=68719476736"
-export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1:$KEPT}"
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 OUT="${1:-$ROOT/runs/demo}"
