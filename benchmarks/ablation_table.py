@@ -12,8 +12,8 @@ import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-# For steps on one core: memory in huge pages, of which none is given back (benchmarks/page_faults.py).
-# Read when a process starts.
+# For steps on one core: memory in huge pages, none given back (benchmarks/page_faults.py). Read
+# when a process starts.
 FASTER = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1"
     ":glibc.malloc.mmap_threshold=68719476736:glibc.malloc.trim_threshold=68719476736"

@@ -4,10 +4,10 @@
 
 XLA takes and gives back large buffers at every step, and each of their pages is faulted in anew. A
 huge page is one fault instead of 512; memory that is not given back to the system is not faulted in
-again: faster on one core; on two, whose threads wait for the one heap, it was slower, so that launch/
-asks for huge pages alone. Trains the demo's config for 80 steps under each setting, turn by turn, each in a process of
-its own, and writes benchmarks/results/page_faults.json: pairs a second of the last 20 steps, the
-seconds that the system took of the whole run, its page faults, and the most memory it held.
+again: faster on one core. On two, whose threads share the one heap, it was slower, so that launch/
+asks for huge pages alone. Trains the demo's config for 80 steps under each setting, turn by turn,
+each in a process of its own, and writes benchmarks/results/page_faults.json: pairs a second of the
+last 20 steps, the system's seconds of the whole run, page faults, and the most memory it held.
 """
 
 import argparse
