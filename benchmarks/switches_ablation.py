@@ -88,7 +88,7 @@ ROWS = {
     "queries of the base, CCE of texture": [*_BASE_QUERIES, *_TEXTURE_CCE],
     "mask ratio 0.5, tau_m 0.5": ["model.correlation.mask_ratio=0.5", "loss.tau_m=0.5"],
     "shuffled pairs": ["data.shuffle_pairs=True"],
-    "not calibrated": ["train.calibrate=False"],
+    "not calibrated": ["train.calibrate=False", "model.observation.separation=0.0"],
     "clip": ["objective=clip"],
     "convirt": ["objective=convirt"],
     "siglip": ["objective=siglip", "model.logits=scale_and_bias"],

@@ -284,12 +284,18 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
             f"data.batch_size={batch_size} does not split into train.accumulation={parts} parts: "
             f"use a multiple of {parts}"
         )
-    _check_correlation(given)
     crop, patch = given["data.crop_size"], given["model.image.patch_size"]
     if crop % patch:
         raise ConfigError(
             f"data.crop_size={crop} does not divide into patches of {patch}: "
             f"use {crop // patch * patch or patch} or {(crop // patch + 1) * patch}"
+        )
+    _check_correlation(given)
+    separation = given["model.observation.separation"]
+    if separation > 0 and given["objective"] == "place" and not given["train.calibrate"]:
+        raise ConfigError(
+            f"model.observation.separation={separation} with train.calibrate=False: it is the "
+            "first batch that sets V-PORs apart, set train.calibrate=True or the separation to 0"
         )
     for tower in ("image", "text", "observation", "correlation"):
         width, heads = given[f"model.{tower}.width"], given[f"model.{tower}.heads"]
@@ -301,11 +307,23 @@ def _check_correlation(given: Mapping[str, Any]) -> None:
     ratio = given["model.correlation.mask_ratio"]
     trained = given["objective"] == "place" and given["loss.lambda_c"] > 0
     patches = (given["data.crop_size"] // given["model.image.patch_size"]) ** 2
-    pairs = given["loss.correlation_pairs"]
-    if trained and pairs != "all" and round(ratio * patches) == 0:
+    if trained and patches < 2:
         raise ConfigError(
-            f"model.correlation.mask_ratio={ratio} hides none of {patches} patches and "
+            f"data.crop_size={given['data.crop_size']} has {patches} patch, and loss.lambda_c="
+            f"{given['loss.lambda_c']} scores pairs of patches: use a larger crop"
+        )
+    pairs = given["loss.correlation_pairs"]
+    hidden, least = round(ratio * patches), {"all": 0, "hidden": 1, "both_hidden": 2}[pairs]
+    if trained and hidden < least:
+        raise ConfigError(
+            f"model.correlation.mask_ratio={ratio} hides {hidden} of {patches} patches and "
             f"loss.correlation_pairs={pairs} then scores nothing: raise the ratio, or set all"
+        )
+    if trained and hidden == patches and given["model.correlation.condition"] == "none":
+        raise ConfigError(
+            f"model.correlation.mask_ratio={ratio} hides all of {patches} patches and "
+            "model.correlation.condition=none the report: lower the ratio, or set "
+            "model.correlation.condition=report"
         )
     statistic, form = given["model.correlation.statistic"], given["model.correlation.form"]
     if trained and statistic == "covariance" and form != "free":

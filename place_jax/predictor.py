@@ -22,7 +22,8 @@ from data_pipelines.dicom import Window
 from data_pipelines.records import BadInput
 from data_pipelines.reports import split_sentences
 from data_pipelines.tokenizer import Tokenizer
-from place_jax.models.functional import Model, learned_temperature
+from place_jax import objectives
+from place_jax.models.functional import Model
 from place_jax.transfer.controls import trains_observations
 from place_jax.transfer.evidence import gather_evidence
 from place_jax.transfer.geometry import uncrop
@@ -125,7 +126,7 @@ class Predictor:
           image_embedding: [n_images, E] of `embed_images`.
           prompts: such as "pneumothorax".
           negative: one for each, such as "no pneumothorax".
-          temperature: that validation labels fitted; None for the one learned in training, with
+          temperature: that validation labels fitted; None for the one of training, with
             which it is a score of 0..1 and no probability.
         """
         texts = self.embed_texts([*prompts, *negative])
@@ -135,7 +136,7 @@ class Predictor:
     @property
     def temperature(self) -> float:
         """Of the softmax over cosines that training ended with."""
-        return learned_temperature(self.params)
+        return objectives.temperature(self.config, self.params)
 
     def ground(
         self, image: Image, text: str, *, kind: MapKind | str = MapKind.EVIDENCE

@@ -126,7 +126,23 @@ def test_overrides_take_the_type_of_the_key():
             ["mgca", "set model.local=prototypes"],
         ),
         ("phantom_demo", ["model.correlation.mask_ratio=1.1"], ["mask_ratio=1.1", "0 to 1"]),
-        ("phantom_demo", ["model.correlation.mask_ratio=0.0"], ["hides none of 49", "set all"]),
+        ("phantom_demo", ["model.correlation.mask_ratio=0.0"], ["hides 0 of 49", "set all"]),
+        (
+            "phantom_demo",
+            ["model.correlation.mask_ratio=0.02", "loss.correlation_pairs=both_hidden"],
+            ["hides 1 of 49", "both_hidden then scores nothing"],
+        ),
+        (
+            "phantom_demo",
+            ["model.correlation.mask_ratio=1.0", "model.correlation.condition=none"],
+            ["hides all of 49", "set model.correlation.condition=report"],
+        ),
+        ("phantom_demo", ["data.crop_size=16"], ["data.crop_size=16 has 1 patch", "larger crop"]),
+        (
+            "phantom_demo",
+            ["train.calibrate=False"],
+            ["observation.separation=1.0", "train.calibrate=False", "separation to 0"],
+        ),
         (
             "phantom_demo",
             ["model.correlation.statistic=covariance"],

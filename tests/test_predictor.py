@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import tiny_run
+from ml_collections import ConfigDict
 
 from data_pipelines.batches import evaluation_batches, open_data, read_records
 from data_pipelines.image import decode_png
 from data_pipelines.records import BadInput
-from place_jax import Predictor
+from place_jax import Predictor, objectives
 from place_jax.transfer.features import extract_features
 from place_jax.transfer.maps import MapKind
 
@@ -133,6 +134,16 @@ def test_pairs_add_up_and_their_temperature_is_the_trained_one(predictor, record
     assert predictor.temperature == pytest.approx(0.07)
     flat = predictor.pair_probability(images, texts, texts[::-1], temperature=1e3)
     np.testing.assert_allclose(flat, 0.5, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("objective", "temperature"),
+    [("clip", 0.07), ("siglip", 0.1), ("convirt", 0.3), ("gloria", 0.1), ("mgca", 0.07)],
+)
+def test_the_temperature_is_the_objectives_own(objective, temperature):
+    config = ConfigDict({"objective": objective, "loss": {"convirt_temperature": 0.3}})
+    params = {"logit_scale": {"instance": -np.log(0.07), "siglip": -np.log(0.1)}}
+    assert objectives.temperature(config, params) == pytest.approx(temperature)
 
 
 def test_bad_images_are_left_out_by_position(predictor, records):

@@ -55,7 +55,8 @@ class Attention(nnx.Module):
 
         Returns:
           [B, L, D], and the weights [B, heads, L, M] in at least float32; their rows sum to 1 and
-          are 0 where a query may not look.
+          are 0 where a query may not look. Under SLOTS the row of a query that no token goes to
+          sums to less.
         """
         query, key, value = (
             rearrange(y, "b l (h d) -> b l h d", h=self.heads)

@@ -218,12 +218,10 @@ class Model:
         return nnx.merge(self.graphdef, params, model_state)
 
 
-def learned_temperature(params: Params) -> float:
-    """Of the softmax over cosines of images and reports that training ended with."""
-    scales = params["logit_scale"]
+def learned_temperature(params: Params, name: str) -> float:
+    """One over the logit scale of that name, "instance" or "siglip", that training ended with."""
     low, high = (math.log(limit) for limit in LOGIT_SCALE_LIMITS)
-    learned = scales.get("siglip", scales["instance"])
-    return math.exp(-min(max(float(learned), low), high))
+    return math.exp(-min(max(float(params["logit_scale"][name]), low), high))
 
 
 def normalise_pixels(image: Array) -> Array:

@@ -1,5 +1,5 @@
 """The losses: pure functions `(outputs, batch, config, step=None) -> (loss, metrics)` of arrays."""
 
-from place_jax.objectives.registry import check_batch_size, get
+from place_jax.objectives.registry import check_batch_size, fitting_batch_size, get, temperature
 
-__all__ = ["check_batch_size", "get"]
+__all__ = ["check_batch_size", "fitting_batch_size", "get", "temperature"]

@@ -37,7 +37,7 @@ def at_least_float32(x: Array) -> Array:
 def unit(x: Array) -> Array:
     """Scales the last axis to unit length; zero stays zero, with a gradient of zero."""
     square = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
-    return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+    return x * jnp.where(square > 0, jax.lax.rsqrt(jnp.maximum(square, 1e-24)), 0)
 
 
 def cosine(a: Array, b: Array) -> Array:
@@ -45,11 +45,11 @@ def cosine(a: Array, b: Array) -> Array:
     return jnp.sum(unit(a) * unit(b), axis=-1)
 
 
-def check_batch(objective: str, size: int, largest: int) -> None:
+def check_batch(objective: str, size: int, largest: int, key: str = "batch_size") -> None:
     """Raises ValueError where a batch is larger than an objective is fit for."""
     if size > largest:
         raise ValueError(
-            f"batch_size={size} is over {largest}, the largest that objective={objective} is fit "
+            f"{key}={size} is over {largest}, the largest that objective={objective} is fit "
             "for: lower it, or choose another objective"
         )
 

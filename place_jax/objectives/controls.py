@@ -27,6 +27,19 @@ def roll_present(values: Array, present: Array) -> Array:
     return values[order[(position - 1) % jnp.maximum(jnp.sum(present), 1)]]
 
 
+def interleaved(present: Array) -> Array:
+    """[B] an order of rows in which the present row before is half of them away.
+
+    Images of one patient follow each other in a split, and `roll_present` is to give another's.
+
+    Args:
+      present: [B] bool; absent rows come last.
+    """
+    number, half = jnp.cumsum(present) - 1, (jnp.sum(present) + 1) // 2
+    place = jnp.where(number < half, 2 * number, 2 * (number - half) + 1)
+    return jnp.argsort(jnp.where(present, place, len(present)), stable=True)
+
+
 def statement_frequency_loss(targets: StatementTargets) -> Array:
     """The least PCMA, scope = batch, of any scores that are the same for every image.
 

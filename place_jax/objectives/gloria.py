@@ -14,7 +14,7 @@ from place_jax.outputs import Outputs
 # memory together, but at ViT-B/16's 196 patches and 128 tokens, 256 pairs are 0.4 TFLOP of losses a
 # step, as much as the image encoder takes for 12 of them. The paper's batch is 48.
 LARGEST_BATCH = 256
-_GLOBAL_SCALE = 10.0
+GLOBAL_TAU = 0.1
 _REGION_SCALE, _WORD_SCALE, _MATCH_SCALE = 4.0, 5.0, 10.0  # 1 / tau_1, 1 / tau_2, 1 / tau_3
 
 
@@ -50,7 +50,7 @@ def gloria_loss(
     image = contrastive.at_least_float32(outputs.image_embedding)
     report = contrastive.at_least_float32(outputs.report_embedding)
     identity = instance.own_identity(image)
-    scale = jnp.asarray(_GLOBAL_SCALE, image.dtype)
+    scale = jnp.asarray(1 / GLOBAL_TAU, image.dtype)
     whole = contrastive.both_ways(
         *instance.contrast_embeddings(image, report, identity, present, scale, config)
     )

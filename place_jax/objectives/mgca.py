@@ -14,7 +14,7 @@ LARGEST_BATCH = 16384
 # Published runs contrast and balance within each of two GPUs (when the code chooses its Sinkhorn,
 # no process group is there yet); mgca_compat does so in groups of this many.
 COMPAT_GROUP = 72
-_GLOBAL_TAU, _LOCAL_TAU, _PROTOTYPE_TAU = 0.07, 0.1, 0.2
+GLOBAL_TAU, _LOCAL_TAU, _PROTOTYPE_TAU = 0.07, 0.1, 0.2
 _SINKHORN_EPSILON, _SINKHORN_ITERATIONS = 0.05, 3
 # Below any logit. Of a report without words all are absent, and what weighs 0 must be finite: two
 # of the lowest floats sum to minus infinity, and 0 times that is no number.
@@ -51,11 +51,11 @@ def mgca_loss(
     present = contrastive.example_mask(batch)
     image = contrastive.at_least_float32(outputs.image_embedding)
     report = contrastive.at_least_float32(outputs.report_embedding)
-    group = _compat_group(len(image)) if compat else len(image)
+    group = compat_group(len(image)) if compat else len(image)
     if compat:
         whole = _grouped_terms(image, report, present, group)
     else:
-        scale = jnp.asarray(1 / _GLOBAL_TAU, image.dtype)
+        scale = jnp.asarray(1 / GLOBAL_TAU, image.dtype)
         identity = instance.own_identity(image)
         whole = contrastive.both_ways(
             *instance.contrast_embeddings(image, report, identity, present, scale, config)
@@ -78,11 +78,16 @@ def mgca_loss(
     }
 
 
-def _compat_group(batch: int) -> int:
-    group = min(COMPAT_GROUP, batch)
-    if batch % group:
+def compat_group(size: int, key: str = "batch_size") -> int:
+    """How many pairs of a batch mgca_compat contrasts together.
+
+    Raises:
+      ValueError: the batch is over COMPAT_GROUP and no multiple of it.
+    """
+    group = min(COMPAT_GROUP, size)
+    if size % group:
         raise ValueError(
-            f"a batch of {batch} does not split into the groups of {group} that "
+            f"{key}={size} does not split into the groups of {group} that "
             f"loss.protocol=mgca_compat contrasts within: use a multiple of {group}, or fewer"
         )
     return group
@@ -99,7 +104,7 @@ def _grouped_terms(
     """InfoNCE within each run of `group` pairs, the mean over all pairs that are present."""
 
     def terms(image: Array, report: Array, present: Array) -> tuple:
-        logits = jnp.matmul(image, report.T, precision=contrastive.HIGHEST) / _GLOBAL_TAU
+        logits = jnp.matmul(image, report.T, precision=contrastive.HIGHEST) / GLOBAL_TAU
         own = jnp.eye(group, dtype=bool)
         return contrastive.symmetric_terms(logits, own, present), jnp.sum(present)
 

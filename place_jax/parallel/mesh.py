@@ -107,6 +107,12 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def fill_devices(size: int, mesh: Mesh | None) -> int:
+    """A batch's size, rounded up so that it divides over all devices; as it is without a mesh."""
+    devices = mesh.size if mesh is not None else 1
+    return -(-size // devices) * devices
+
+
 def check_batch_size(
     batch_size: int, mesh: Mesh, *, key: str = "batch_size", parts: int = 1
 ) -> None:

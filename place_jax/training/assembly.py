@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from data_pipelines.records import batch_fields
 from place_jax import objectives
 from place_jax.models.functional import Model
-from place_jax.parallel.mesh import batch_sharding, check_batch_size
+from place_jax.parallel.mesh import batch_sharding, check_batch_size, fill_devices
 from place_jax.training.feed import FIELDS
 from place_jax.training.optimizer import make_optimizer
 from place_jax.training.state import TrainState
@@ -45,13 +45,18 @@ def assemble(config: ConfigDict, mesh: Mesh, *, vocab_size: int) -> Assembly:
       vocab_size: where config.model.text.vocab_size leaves it open.
 
     Raises:
-      ValueError: a batch that does not divide over the mesh or is too large for the objective, or
-        sizes that do not fit one another.
+      ValueError: a batch, of training or of evaluation in the loop, that does not divide over the
+        mesh or that the objective does not take, or sizes that do not fit one another.
     """
     check_batch_size(
         config.data.batch_size, mesh, key="data.batch_size", parts=config.train.accumulation
     )
-    objectives.check_batch_size(config.objective, config.data.batch_size)
+    objectives.check_batch_size(config, config.data.batch_size, key="data.batch_size")
+    evaluated = fill_devices(config.evaluation.batch_size, mesh)
+    key = "evaluation.batch_size"
+    if evaluated != config.evaluation.batch_size:
+        key = f"{key}={config.evaluation.batch_size}, rounded up to fill {mesh.size} devices,"
+    objectives.check_batch_size(config, evaluated, key=key)
     model = Model.from_config(
         config.model,
         image_size=config.data.crop_size,

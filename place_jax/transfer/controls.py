@@ -36,8 +36,9 @@ def evaluate_controls(
 ) -> dict[str, float]:
     """Losses and diagnostics over a split, with their controls.
 
-    Contrastive losses are means over whole batches of config.evaluation.batch_size; a last batch
-    that is not full would be an easier contrast and is left out, unless it is the only one.
+    Contrastive losses, and margins over the controls, are means over whole batches of
+    config.evaluation.batch_size; a last batch that is not full would be an easier contrast and is
+    left out, unless it is the only one.
 
     Args:
       model: the model, and its parameters and state.
@@ -74,13 +75,17 @@ def evaluate_controls(
         if number == 0:
             key = jax.random.key(config.seed)
             pulls = gradient_balance(model, frozen, params, model_state, batch, key)
-        if not means or to_numpy(batch["example_mask"]).all():
+        present = to_numpy(batch["example_mask"]).astype(bool)
+        if present.sum() < 2:
+            statistics.pop("_rolled_reports", None)  # there is no other report
+        counts = not means or present.all()
+        if counts:
             means.append(metrics)
         for kind, values in statistics.items():
             total = sums.setdefault(kind, {})
             for name, value in values.items():
                 total[name] = total.get(name, 0) + value.astype(np.float64)
-        if "_rolled_reports" in statistics and statistics[""]["loss"] > 0:
+        if counts and "_rolled_reports" in statistics and statistics[""]["loss"] > 0:
             # The same pairs are scored of both, so that sums compare as means do.
             other = statistics["_rolled_reports"]["loss"]
             rises.append(float(other / statistics[""]["loss"] - 1))
@@ -140,11 +145,7 @@ def _with_split(name: str, split: str) -> str:
 def _measure(model: Model, config: FrozenConfigDict, params, model_state, batch, number):
     """One batch: metrics to be averaged, and sums of CCE with its own and with others' reports."""
     key = jax.random.fold_in(jax.random.key(config.seed), number)
-    rows = batch["example_mask"].shape[0]
-    # Images of one patient follow each other in a split. With the two halves interleaved, the row
-    # before, which the controls take for another patient's, is half a batch away.
-    order = np.arange(rows // 2 * 2).reshape(2, -1).T.ravel()
-    order = np.concatenate([order, np.arange(len(order), rows)])
+    order = controls.interleaved(batch["example_mask"].astype(bool))
     batch = jax.tree.map(lambda value: value[order], batch)
     present = batch["example_mask"].astype(bool)
     outputs = model.apply(

@@ -121,17 +121,13 @@ def split_batches(
     on_batch: Callable[[], None] | None = None,
 ) -> Iterator[dict]:
     """Evaluation batches of a split, on the mesh. Their size is rounded up to fill its devices."""
-    sharding, devices = None, 1
-    if mesh is not None:
-        from place_jax.parallel.mesh import batch_sharding
+    from place_jax.parallel.mesh import batch_sharding, fill_devices
 
-        sharding = batch_sharding(mesh)
-        devices = mesh.size
-    size = -(-config.evaluation.batch_size // devices) * devices
+    sharding = batch_sharding(mesh) if mesh is not None else None
     stream = batches.evaluation_batches(
         data,
         split,
-        batch_size=size,
+        batch_size=fill_devices(config.evaluation.batch_size, mesh),
         crop_size=config.data.crop_size,
         max_tokens=config.data.max_tokens,
         max_sentences=config.data.max_sentences,

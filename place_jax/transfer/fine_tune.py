@@ -22,6 +22,7 @@ from data_pipelines.sources.protocols import STRICT
 from place_jax.metrics.bootstrap import resample
 from place_jax.metrics.scores import Scores
 from place_jax.models.functional import Model
+from place_jax.parallel.mesh import fill_devices
 from place_jax.training.optimizer import decay_mask
 from place_jax.transfer.features import split_batches, to_numpy
 from place_jax.transfer.image_features import extract_image_features
@@ -140,7 +141,7 @@ def evaluate_fine_tuned(
 def _train(task: _Task, params, model_state, positions: np.ndarray, seed: int, say):
     """One run: logits of the validation and the test split at the round that validation chose."""
     recipe = task.recipe
-    batch_size = _batch_size(task)
+    batch_size = fill_devices(task.recipe.batch_size, task.mesh)
     steps = max(recipe.epochs * -(-len(positions) // batch_size), recipe.min_steps)
     trained = {"image": params["image"], "head": _probed_head(task, positions, seed)}
     tx, step = _make_step(task.model, recipe)
@@ -184,11 +185,6 @@ def _probed_head(task: _Task, positions: np.ndarray, seed: int) -> dict[str, Arr
 def _selection(logits: np.ndarray, labels: np.ndarray) -> float:
     known = (labels == 0) | (labels == 1)
     return float(macro_auroc(jnp.asarray(logits), jnp.asarray(labels == 1, float), known))
-
-
-def _batch_size(task: _Task) -> int:
-    devices = 1 if task.mesh is None else task.mesh.size
-    return -(-task.recipe.batch_size // devices) * devices
 
 
 def _labelled(task: _Task, positions: np.ndarray, batch_size: int, seed: int):

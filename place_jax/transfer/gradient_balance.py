@@ -28,13 +28,19 @@ def gradient_balance(
       config: the whole config.
       params: of the model.
       model_state: of the model.
-      batch: as in training.
+      batch: as in training; of its rows the first data.batch_size / train.accumulation at most, as
+        many as a training step differentiates at once.
       key: draws the patches that CCE hides.
 
     Returns:
       `gradient/norm_TERM`, and `gradient/cosine_TERM_TERM` of every two. Terms are those of
       `weighed_terms`.
     """
+
+    rows = objectives.fitting_batch_size(
+        config, config.data.batch_size // config.train.accumulation
+    )
+    batch = jax.tree.map(lambda value: value[:rows], batch)
 
     def terms_of(image_params):
         whole = params | {"image": image_params}
@@ -67,7 +73,8 @@ def gradient_balance(
 def weighed_terms(metrics: dict[str, Array], config: FrozenConfigDict) -> dict[str, Array]:
     """The terms that a loss is the sum of, by name, each with its weight.
 
-    PLACE's are instance, pathological and correlation; GLoRIA's and MGCA's the parts that they log
+    PLACE's are instance, pathological and correlation, without the penalties of its diversity
+    switches and at full weight during a warm-up; GLoRIA's and MGCA's the parts that they log
     as NAME/loss_PART; of the others it is the loss as a whole.
     """
     weights = {"pathological": config.loss.lambda_p, "correlation": config.loss.lambda_c}

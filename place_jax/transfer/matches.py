@@ -1,4 +1,4 @@
-"""How well V-PORs match sentences, in NumPy, as PCMA scores them."""
+"""How well V-PORs match sentences, in NumPy, as PCMA scores them; a null V-POR takes no part."""
 
 import numpy as np
 

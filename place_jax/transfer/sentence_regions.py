@@ -86,7 +86,7 @@ def link_sentences(
             which = pairs[pairs[:, 0] == sentence, 1]
             boxes = np.asarray(record["boxes"], float)[which] - (left, top, left, top)
             boxes = np.clip(boxes, 0, crop)
-            inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+            inside = np.array([boxes_mask(box[None], crop).any() for box in boxes])
             if position is None or not inside.any():
                 continue
             label = int(np.asarray(record["box_label"])[which[inside]][0])

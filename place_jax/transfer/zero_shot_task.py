@@ -7,8 +7,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import batches
+from place_jax import objectives
 from place_jax.metrics.scores import Scores
-from place_jax.models.functional import Model, learned_temperature
+from place_jax.models.functional import Model
 from place_jax.transfer.calibration import score_calibration
 from place_jax.transfer.class_zero_shot import Normalisation, evaluate_classes
 from place_jax.transfer.features import Features
@@ -113,12 +114,13 @@ def run_zero_shot(
     if options.sensitivity:
         out |= prompt_sensitivity(features, of_labels, prompts, split=split)
     if validation is not None:
-        out |= _calibration(weights, features, validation, of_labels, options.combine, split)
+        temperature = objectives.temperature(config, weights[1])
+        out |= _calibration(temperature, features, validation, of_labels, options.combine, split)
     return out
 
 
 def _calibration(
-    weights,
+    temperature: float,
     features: Features,
     validation: Features,
     prompts: Mapping[str, EncodedPrompts],
@@ -136,7 +138,5 @@ def _calibration(
         logits = [global_scores(embedding, prompts[name], combine) for name in names]
         return labels, np.stack(logits, axis=1)
 
-    found = score_calibration(
-        pairs(validation), pairs(features), temperature=learned_temperature(weights[1])
-    )
+    found = score_calibration(pairs(validation), pairs(features), temperature=temperature)
     return found.prefixed(f"zero_shot/{split}")

@@ -76,6 +76,14 @@ def test_positions_restart_in_each_sentence():
     np.testing.assert_array_equal(positions[1], [0, 1, 1, 2, 3, 4, 5, 6, 7])
 
 
+def test_a_report_of_nothing_is_finite_where_it_takes_up_every_position(tiny_model, compiled):
+    model, params, state = tiny_model
+    nothing = np.zeros((1, model.config.text.max_positions), np.int32)
+    assert sentence_positions(nothing).max() == nothing.shape[1] - 1
+    found = compiled.encode_texts(params, state, nothing, nothing, num_sentences=3)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
+
+
 def test_sentence_means_leave_out_the_report_token_and_padding():
     states = np.array([[[9.0], [1.0], [3.0], [5.0], [7.0]]], np.float32)
     means = sentence_means(states, np.array([[0, 1, 1, 2, 0]]), num_sentences=3)

@@ -7,8 +7,9 @@ import numpy as np
 import objective_cases as cases
 import pytest
 import reference_local as reference
+from ml_collections import ConfigDict
 
-from place_jax.objectives import check_batch_size, get, mgca
+from place_jax.objectives import check_batch_size, fitting_batch_size, get, mgca
 
 TRAINED = {
     "gloria": ("image_embedding", "report_embedding", "patch_embedding", "word_embedding"),
@@ -160,16 +161,25 @@ def test_assignments_use_all_prototypes_where_the_scores_favour_one():
 
 @pytest.mark.parametrize(("name", "size"), [("gloria", 257), ("mgca", 16385)])
 def test_a_batch_that_is_too_large_is_one_clear_line(name, size):
-    with pytest.raises(ValueError, match=rf"batch_size={size} is over {size - 1}.*{name}"):
-        check_batch_size(name, size)
+    config = ConfigDict({"objective": name, "loss": {"protocol": "strict"}})
+    with pytest.raises(ValueError, match=rf"data.batch_size={size} is over {size - 1}.*{name}"):
+        check_batch_size(config, size, key="data.batch_size")
     outputs = jax.eval_shape(lambda: cases.outputs(2))
     large = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype), outputs)
     with pytest.raises(ValueError, match=f"the largest that objective={name}"):
         jax.eval_shape(lambda o: get(name)(o, {}, cases.config()), large)
-    check_batch_size(name, size - 1)
-    check_batch_size("clip", 10**6)
+    check_batch_size(config, size - 1)
+    assert fitting_batch_size(config, size) == size - 1
+    config.objective = "clip"
+    check_batch_size(config, 10**6)
+    assert fitting_batch_size(config, 10**6) == 10**6
 
 
 def test_a_batch_that_does_not_split_into_the_published_groups_is_one_clear_line():
-    with pytest.raises(ValueError, match="a batch of 100 does not split into the groups of 72"):
+    said = "batch_size=100 does not split into the groups of 72"
+    with pytest.raises(ValueError, match=said):
         differentiate("mgca", cases.outputs(100), cases.batch((2,) * 100), "mgca_compat")
+    config = ConfigDict({"objective": "mgca", "loss": {"protocol": "mgca_compat"}})
+    with pytest.raises(ValueError, match=said):
+        check_batch_size(config, 100)
+    assert [fitting_batch_size(config, size) for size in (60, 100, 144)] == [60, 72, 144]

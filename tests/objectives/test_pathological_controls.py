@@ -126,6 +126,17 @@ def test_rolling_passes_over_absent_rows():
     assert rolled[jnp.array([1, 2, 4])].tolist() == [4, 1, 2]
 
 
+@pytest.mark.parametrize("rows", [range(12), range(3, 9), [0, 2, 5, 6, 11], [4], []])
+def test_an_interleaved_rows_neighbour_is_half_of_the_present_away(rows):
+    present = jnp.zeros(12, bool).at[jnp.array(rows, int)].set(True)
+    order = controls.interleaved(present)
+    assert sorted(order.tolist()) == list(range(12)) and present[order][: len(rows)].all()
+    before = controls.roll_present(order, present[order])
+    place = {row: k for k, row in enumerate(rows)}
+    for row, other in zip(order[: len(rows)].tolist(), before.tolist(), strict=False):
+        assert abs(place[row] - place[other]) >= (len(rows) - 1) // 2
+
+
 def test_v_pors_that_know_their_image_lose_it_when_rolled():
     """Images of one statement each, V-POR equal to the T-POR of that statement."""
     batch = cases.batch((1,) * 4, max_sentences=1)

@@ -121,6 +121,29 @@ def test_training_is_refused_before_anything_is_written(phantom_dir, tmp_path, c
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            ("objective=gloria", "model.local=projections", "evaluation.batch_size=512"),
+            "evaluation.batch_size=512 is over 256",
+        ),
+        (
+            ("objective=mgca", "model.local=prototypes", "loss.protocol=mgca_compat")
+            + ("evaluation.batch_size=100",),
+            "evaluation.batch_size=100, rounded up to fill 8 devices,=104 does not split",
+        ),
+    ],
+)
+def test_an_evaluation_that_the_objective_does_not_take_is_refused_before_training(
+    phantom_dir, tmp_path, capsys, settings, words
+):
+    given = [f"--config.{setting}" for setting in settings]
+    assert cli.main(["train", *arguments(phantom_dir, tmp_path / "run", *given)[1:]]) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_hosts_with_fewer_devices_are_named():
     counts = preflight.collections.Counter({0: 4, 1: 3})
     assert "4 on process 0, 3 on process 1" in preflight._uneven(counts)

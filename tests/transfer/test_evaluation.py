@@ -75,6 +75,30 @@ def test_margins_over_the_controls_have_their_interval_over_batches(tiny):
         assert low < found[name] < high and abs(found[name]) < 0.1, "an untrained model has none"
 
 
+def test_a_batch_that_is_not_full_is_in_no_margin(tiny):
+    weights, data, config = tiny
+    config = config.copy_and_resolve_references()
+
+    def margins(examples):
+        config.evaluation.max_examples = examples
+        reading = dict(tasks=("controls",), bootstrap=0)
+        found = evaluation.evaluate(*weights, data, "train", config, **reading)
+        names = "correlation/train/rise_rolled_reports", "correlation/train/loss_rolled_reports"
+        return [found[name] for name in (*names, "pathological/train/loss_rolled_images_over_own")]
+
+    full, more = (margins(config.evaluation.batch_size + rows) for rows in (0, 2))
+    assert full[0] == more[0] and full[2] == more[2] and full[1] != more[1]
+
+
+def test_of_one_example_there_is_no_other_report(tiny):
+    weights, data, config = tiny
+    config = config.copy_and_resolve_references()
+    config.evaluation.max_examples = 1
+    found = evaluation.evaluate(*weights, data, "test", config, tasks=("controls",), bootstrap=0)
+    assert math.isfinite(found["correlation/test/loss_no_reports"])
+    assert not any(name.endswith("rolled_reports") for name in found)
+
+
 def test_features_are_those_of_the_split_whatever_the_batch_and_the_devices(tiny):
     weights, data, config = tiny
     alone = features.extract_features(*weights, data, "test", config=config)

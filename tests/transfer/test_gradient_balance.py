@@ -51,6 +51,17 @@ def test_norms_and_cosines_are_those_of_each_terms_own_gradient(phantom_dir):
         np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+def test_as_many_rows_are_differentiated_as_in_a_training_step(phantom_dir):
+    config = tiny_run.tiny_config(phantom_dir)
+    config.objective, config.train.accumulation = "clip", 2
+    model, params, state = tiny_run.untrained_model(phantom_dir)
+    batch = next(split_batches(open_data(phantom_dir), "test", config=config))
+    half = jax.tree.map(lambda x: x[: config.data.batch_size // 2], batch)
+    balance = functools.partial(gradient_balance, model, FrozenConfigDict(config), params, state)
+    found, wanted = balance(batch, jax.random.key(0)), balance(half, jax.random.key(0))
+    assert len(batch["image"]) == 2 * len(half["image"]) and found == wanted
+
+
 def test_a_baseline_has_the_terms_that_it_logs():
     def config(objective):
         weights = {"lambda_p": 1.0, "lambda_c": 1.0}

@@ -71,8 +71,9 @@ def test_sentences_that_the_model_did_not_read_and_boxes_out_of_sight_are_left_o
     records[1]["boxes"] = np.array([[70.0, 90, 80, 99]]) + 20
     mask = features.sentence_mask.copy()
     mask[2, 1] = False
+    records[3]["boxes"] = np.array([[CROP - 0.4, 0, CROP + 9, 9]]) + (10, 20, 10, 20)  # no pixel
     linked = link(dataclasses.replace(features, sentence_mask=mask), records)
-    assert [item.row for item in linked] == [3, 4, 5, 6, 7]
+    assert [item.row for item in linked] == [4, 5, 6, 7]
 
 
 def evaluate(features, records, maps, prior=None, bootstrap=50):
