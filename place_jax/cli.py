@@ -71,6 +71,7 @@ _SOURCE_GROUPS = {
 }
 _SOURCE_OPTIONS = tuple(name for options in _SOURCE_GROUPS.values() for name in options)
 _WITH_CONFIG = ("train", "preflight", "plan")
+_GOES_ON = ("prepare", "train")  # from where it was stopped
 _LOST = 70  # of several processes, after a fault that another one's end may have caused
 _STOPPED = 143  # as a shell says it of SIGTERM: a launcher starts the same command again
 
@@ -122,7 +123,8 @@ def _main(argv: Sequence[str] | None) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print(f"place {arguments.verb}: stopped; the same command goes on from here")
+        more = "; the same command goes on from here" if arguments.verb in _GOES_ON else ""
+        print(f"place {arguments.verb}: stopped{more}")
         return 130
     except Exception:
         if not _is_one_of_several():

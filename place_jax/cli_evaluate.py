@@ -123,6 +123,14 @@ def _evaluate(arguments) -> None:
 
     if arguments.phrases and arguments.task != "grounding":
         raise ValueError(f"--phrases is of grounding, not of {arguments.task}")
+    for given, option, tasks in (
+        (arguments.subgroups, "--subgroups", ("linear", "zero-shot")),
+        (arguments.split != "test", "--split", ("zero-shot", "retrieval", "grounding")),
+    ):
+        if given and arguments.task not in tasks:
+            raise ValueError(f"{option} is of {' and '.join(tasks)}, not of {arguments.task}")
+    if (arguments.images or arguments.training_phrases) and not arguments.phrases:
+        raise ValueError("--images and --training-phrases are of phrases: give --phrases too")
     if arguments.seeds is not None and arguments.seeds < 1:
         raise ValueError(f"--seeds {arguments.seeds}: use 1 or more")
     if arguments.transductive and not arguments.classes:

@@ -177,7 +177,8 @@ def attended(
 
 def table_of(metrics: Sequence[Mapping[str, float]], name: str) -> tuple[list, list]:
     """Steps and values of the lines of metrics.jsonl that hold `name`, finite ones only."""
-    rows = [(m["step"], m[name]) for m in metrics if np.isfinite(m.get(name, np.nan))]
+    found = ((m["step"], m.get(name)) for m in metrics)  # what was not finite is null there
+    rows = [(step, value) for step, value in found if value is not None and np.isfinite(value)]
     return [step for step, _ in rows], [value for _, value in rows]
 
 

@@ -82,6 +82,9 @@ def read_rows(path: pathlib.Path) -> list[dict[str, str]]:
         raise BadInput("bad_csv", f"{path} is no CSV of UTF-8 text: {error}") from None
     if not rows:
         raise BadInput("no_rows", f"{path} has no rows: add one an image")
+    for line, row in enumerate(rows, start=2):
+        if None in row:
+            raise BadInput("bad_csv", f"{path} row {line} has more cells than the header has names")
     return rows
 
 

@@ -9,6 +9,7 @@ from drawn_pairs import draw_pairs
 
 from data_pipelines.batches import open_data, read_records
 from place_jax import configuration, objectives, report_page, report_words
+from place_jax.figures import table_of
 from place_jax.objectives import diagnostics
 
 SCORES = {
@@ -244,6 +245,12 @@ def test_all_that_training_logs_of_place_is_drawn(phantom_dir):
     left = {name for name in names if not is_drawn(name)}
     assert "pathological/null_mass" in names and "v_por/attention_overlap" in names
     assert left == {"instance/top1", "pathological/top1", "correlation/r2_over_zero"}
+
+
+def test_a_value_that_was_not_finite_is_left_out_of_its_curve():
+    rows = [{"step": k, "train/loss": None if k == 2 else 1.0 / k} for k in (1, 2, 3)]
+    assert table_of(rows, "train/loss") == ([1, 3], [1.0, 1 / 3])
+    assert report_page.learning_curves(rows)
 
 
 def test_training_time_is_that_of_the_steps(bare):

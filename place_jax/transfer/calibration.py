@@ -55,6 +55,7 @@ def read_temperature(path: str | os.PathLike) -> float:
         scores = json.loads(pathlib.Path(path).read_text())
     except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadInput("bad_calibration", f"{path} cannot be read as JSON: {error}") from None
+    scores = scores if isinstance(scores, dict) else {}
     names = [n for n in scores if n.startswith("zero_shot/") and n.endswith(f"/{TEMPERATURE}")]
     value = scores[names[0]] if names else None
     if not isinstance(value, int | float) or not value > 0:

@@ -89,6 +89,8 @@ class Request:
         if self.task not in TASKS:
             raise ValueError(f"task {self.task!r} is not known: use one of {', '.join(TASKS)}")
         check_runs(self.protocol, self.fractions, self.seeds)
+        if self.pool is not None and (self.pool < 0 or self.pool == 1):
+            raise ValueError(f"pool={self.pool}: use 2 distinct reports or more, or 0 for all")
         if not (self.data_dir or self.phrases):
             raise ValueError(f"{self.task} needs data: give --data, a prepared folder")
 
@@ -104,7 +106,8 @@ def evaluate_checkpoint(
     Args:
       request: what is asked.
       checkpoint: a workdir or a `checkpoints/STEP` folder.
-      against: another one, to be compared with on the same patients.
+      against: another one, to be compared with on the same patients, by the seed and the
+        `evaluation` of the first one's config.
 
     Returns:
       The protocol in words; and scores by name, with `against` also the paired differences under
@@ -113,12 +116,16 @@ def evaluate_checkpoint(
     Raises:
       BadInput: where the data do not fit the checkpoint, or have not what the task needs.
     """
-    scores = _scores(request, checkpoint)
+    predictor = Predictor.from_checkpoint(checkpoint)
+    scores = _scores(request, predictor)
     if against is not None:
-        theirs = _scores(request, against)
+        other = Predictor.from_checkpoint(against)
+        # The same draws of both, whatever each was trained with.
+        other.config.seed = predictor.config.seed
+        other.config.evaluation.update(predictor.config.evaluation)
         scores |= compare(
             scores,
-            theirs,
+            _scores(request, other),
             rename=lambda name: f"against/{name}",
             keep=lambda name: not name.startswith("untrained/") and "_over_" not in name,
         )
@@ -135,8 +142,7 @@ def read_prompts(path: str | os.PathLike) -> dict:
     return prompts
 
 
-def _scores(request: Request, checkpoint: str | os.PathLike) -> Scores:
-    predictor = Predictor.from_checkpoint(checkpoint)
+def _scores(request: Request, predictor: Predictor) -> Scores:
     config = predictor.config
     if request.phrases:
         csv, images, training = (
@@ -214,7 +220,7 @@ def _embedded(request: Request, predictor: Predictor, weights, data: PreparedDat
         scores = evaluate_retrieval(features, pool=pool, **scoring)
         if scores:
             scores |= sample_sizes(features.patient_id).prefixed(f"retrieval/{split}")
-        if request.zero_shot.classes:
+        if scores and request.zero_shot.classes:
             classes = classes_named(request.zero_shot.classes, data.label_names)
             scores |= evaluate_class_retrieval(
                 features, classes, resamplings=request.resamplings, **scoring

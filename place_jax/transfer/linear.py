@@ -80,7 +80,6 @@ def evaluate_linear(
       BadInput: unknown_protocol, bad_fraction, bad_seeds, or no class can be scored.
     """
     check_runs(protocol, fractions, seeds)
-    recipe = linear_probe.recipe(protocol, data_name)
     labels = {
         name: (linear_probe.scored_labels if name == "test" else linear_probe.training_labels)(
             split.labels, split.label_names, data_name, protocol
@@ -89,6 +88,7 @@ def evaluate_linear(
     }
     label_names = splits["test"].label_names
     classes = scored_classes(labels, label_names, data_name)
+    recipe = linear_probe.recipe(protocol, data_name, len(classes))
     columns = [label_names.index(name) for name in classes]
     examples = {
         name: Examples(split.features, labels[name][:, columns]) for name, split in splits.items()

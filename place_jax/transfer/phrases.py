@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ _IMAGE = ("path", "image", "filename")
 _TEXT = ("label_text", "phrase", "text")
 _LABEL = ("category_name", "label", "category", "cls")
 _PATIENT = ("subject_id", "patient", "patient_id")
+_MIMIC_FOLDER = re.compile(r"(?:^|/)p\d{2}/(p\d{8})/")  # files/p10/p10000032/s50414267/...
 _BOX = ("x", "y", "w", "h")
 _SIZE = ("image_width", "image_height")
 _SPLITS = {"val": "validation", "valid": "validation"}
@@ -30,7 +32,7 @@ class PhraseRegion:
       image: path.
       text: the phrase.
       label: its kind; the phrase itself where the file has no kinds.
-      patient: whose it is; the image's path where the file does not say.
+      patient: whose it is: as the file says, or as MIMIC-CXR's folders do; else the image's path.
       boxes: [k, 4] (x_min, y_min, x_max, y_max) in pixels of an image of `size`.
       size: (width, height) that boxes are counted in; None for the image's own.
       masks: paths of images that are not 0 in the region.
@@ -87,7 +89,7 @@ def read_phrases(
                 image=(images or path.parent) / image,
                 text=text.strip(),
                 label=(first[names["label"]] if names["label"] else text).strip(),
-                patient=first[names["patient"]] if names["patient"] else image,
+                patient=(names["patient"] and first[names["patient"]].strip()) or _owner(image),
                 boxes=_boxes(path, [x for x in lines if not x[1].get("mask", "").strip()]),
                 size=_size(path, *lines[0]),
                 masks=tuple(
@@ -122,6 +124,11 @@ def region_mask(region: PhraseRegion, shape: tuple[int, int], image_size: int, c
         fitted = image_files.fit_long_side(whole, image_size)
         mask |= image_files.pad_and_crop(fitted, crop) > 127
     return mask
+
+
+def _owner(image: str) -> str:
+    found = _MIMIC_FOLDER.search(image)
+    return found.group(1) if found else image
 
 
 def _column(path, rows, names: Sequence[str], optional: bool = False) -> str | None:

@@ -4,6 +4,7 @@ It stays with whoever has it, and is read for one evaluation: no record holds su
 """
 
 import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +18,9 @@ from place_jax.transfer.names import snake_case
 _KEYS = ("image_id", "study_id", "patient_id")  # the narrowest first
 _SALT = ".place_salt"  # beside the CSV that `place prepare folder` read
 _MOST_KINDS = 8  # of a column of numbers, before they are grouped in ranges
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")  # of a name in any style, such as PatientAge
+# What a score's name cannot hold and tells two values apart, such as <65 and >=65, or -1 and 1.
+_SIGNS = {"<=?": " under ", ">=?": " over ", r"\+": " plus ", r"^-(?=\d)": "minus "}
 _YEARS = (40, 60, 80)  # [ours] of a column that is called age
 
 
@@ -26,11 +30,13 @@ def read_column(
     """What a column says of each example, in words that a score can be named by.
 
     Numbers of many kinds become ranges that hold their lower end: ages in steps of 20 years, others
-    in thirds of the examples.
+    in thirds of the examples. Where rows of one patient differ, as by study, and the table names
+    no study or image, they say nothing.
 
     Args:
       table: a CSV with a column of image, study or patient identifiers, whichever it is called. Of
-        data that were prepared from a folder they are hashed first, by the key beside the table.
+        data that were prepared from a folder they are hashed first, by the key beside the table,
+        and the rows of the very CSV that was prepared are known by their images as well.
       name: of the column, in any case.
       data: a prepared folder.
       split: train, validation or test.
@@ -40,7 +46,8 @@ def read_column(
       [n] such as `f` or `40_to_60`; "" where the table says nothing.
 
     Raises:
-      BadInput: no such column, or a table that names none of the examples.
+      BadInput: no such column, a table that names none of the examples, or two values that a
+        score's name does not tell apart.
     """
     rows = read_rows(table)
     called = {column.strip().lower(): column for column in rows[0]}
@@ -51,8 +58,7 @@ def read_column(
             f"{', '.join(map(repr, rows[0]))}",
         )
     cells = [row[called[name.lower()]].strip() for row in rows]
-    at = _match(data, split, table, rows, index)
-    return _in_words(name, [cells[row] if row >= 0 else "" for row in at])
+    return _in_words(called[name.lower()], _match(data, split, table, rows, cells, index))
 
 
 def _match(
@@ -60,25 +66,24 @@ def _match(
     split: str,
     table: pathlib.Path,
     rows: Sequence[Mapping[str, str]],
+    cells: Sequence[str],
     index: np.ndarray,
-) -> np.ndarray:
-    """[n] the row of each example, -1 for none: by the column and the identifier that fit most.
-
-    Of several rows of one patient the first is taken.
-    """
-    best, most = np.full(len(index), -1), 0
+) -> list[str]:
+    """[n] the cell of each example, "" for none: by the column and the identifier that fit most."""
+    best, most = [], (0, 0)
     records = batches.read_records(data, split, _KEYS, limit=int(index.max()) + 1)
     forms = _forms(table)
-    for key in _KEYS:
-        for column in rows[0]:
-            row_of: dict[str, int] = {}
-            for number, row in enumerate(rows):
-                for form in forms(row[column].strip()):
-                    row_of.setdefault(form, number)
-            found = np.array([row_of.get(str(records[i][key]), -1) for i in index])
-            if (found >= 0).sum() > most:
-                best, most = found, (found >= 0).sum()
-    if not most:
+    for column in rows[0]:
+        said: dict[str, set[str]] = {}
+        for number, (row, cell) in enumerate(zip(rows, cells, strict=True)):
+            for form in forms(row[column].strip(), number):
+                said.setdefault(form, set()).add(cell)
+        for rank, key in enumerate(_KEYS):
+            found = [said.get(str(records[i][key]), set()) for i in index]
+            fits = sum(map(bool, found)), -rank
+            if fits[0] and fits > most:
+                best, most = [next(iter(s)) if len(s) == 1 else "" for s in found], fits
+    if not best:
         raise BadInput(
             "other_subgroup_table",
             f"{table} names none of the {len(index)} examples of {data.dir} split {split}: give it "
@@ -87,33 +92,62 @@ def _match(
     return best
 
 
-def _forms(table: pathlib.Path) -> Callable[[str], list[str]]:
-    """How data sets write an identifier: itself, a file's name without its end, a part of a path.
+def _forms(table: pathlib.Path) -> Callable[[str, int], list[str]]:
+    """How data sets write the identifier of a cell in a row.
 
-    And as `place prepare folder` hashes a patient's.
+    Itself; a file's name without its end; a part of a path; several, joined as CheXpert's are
+    (patient00001-study1-view1_frontal); with MIMIC-CXR's p or s; as `place prepare folder` hashes a
+    patient's, and the image of that row.
     """
     salt_file = table.with_name(_SALT)
     salt = read_salt(salt_file) if salt_file.is_file() else None
 
-    def forms(cell: str) -> list[str]:
+    def forms(cell: str, row: int) -> list[str]:
         parts = cell.split("/")
-        found = [cell, *parts, parts[-1].rpartition(".")[0]]
-        return found + ([pseudonym(salt, "patient", cell)] if salt else [])
+        stem = parts[-1].rpartition(".")[0]
+        found = [cell, *parts, stem, *("-".join([*parts[k:-1], stem]) for k in range(len(parts)))]
+        found += [f"{letter}{cell}" for letter in "ps"] if cell.isdigit() else []
+        if salt:
+            found += [pseudonym(salt, "patient", cell), pseudonym(salt, "image", f"{row} {cell}")]
+        return found
 
     return forms
 
 
+def _named(name: str, cells: Sequence[str]) -> np.ndarray:
+    """[n] cells as a part of a score's name.
+
+    Raises:
+      BadInput: two that differ would have the same one.
+    """
+    meaning: dict[str, str] = {}
+    words = []
+    for cell in cells:
+        said = cell.lower()
+        for sign, word in _SIGNS.items():
+            said = re.sub(sign, word, said)
+        words.append(snake_case(said))
+        other = meaning.setdefault(words[-1], cell)
+        if words[-1] and other.lower() != cell.lower():
+            raise BadInput(
+                "unknown_subgroup",
+                f"{other!r} and {cell!r} of {name!r} would both be called {words[-1]!r}: write "
+                "them in words that differ",
+            )
+    return np.array(words)
+
+
 def _in_words(name: str, cells: Sequence[str]) -> np.ndarray:
     """[n] of n cells."""
-    words = np.array([snake_case(cell) for cell in cells])
     try:
         numbers = np.array([float(cell) if cell else np.nan for cell in cells])
     except ValueError:
-        return words
+        return _named(name, cells)
     known = np.isfinite(numbers)
     if len(np.unique(numbers[known])) <= _MOST_KINDS:
-        return words
-    edges = _YEARS if "age" in name.lower() else np.quantile(numbers[known], (1 / 3, 2 / 3))
+        return _named(name, cells)
+    of_age = "age" in (word.lower() for word in _WORD.findall(name))
+    edges = _YEARS if of_age else np.quantile(numbers[known], (1 / 3, 2 / 3))
     ranges = [f"{low:.4g}_to_{high:.4g}" for low, high in zip(edges, edges[1:], strict=False)]
     ranges = [f"under_{edges[0]:.4g}", *ranges, f"{edges[-1]:.4g}_and_over"]
     of_range = np.searchsorted(edges, numbers, side="right")

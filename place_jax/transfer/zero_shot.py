@@ -60,7 +60,7 @@ def check_prompts(prompts: Prompts, label_names: Sequence[str] | None = CHEXPERT
             )
         for side in _SIDES:
             texts = sides.get(side) if isinstance(sides, Mapping) else None
-            if not texts or isinstance(texts, str):
+            if not texts or isinstance(texts, str) or not all(isinstance(t, str) for t in texts):
                 raise BadInput(
                     "no_prompts",
                     f"prompts of {label!r} have no {side} list: give at least one sentence there",

@@ -1,6 +1,7 @@
 """A checkpoint scored on one task, beside the untrained encoder or another checkpoint."""
 
 import json
+import shutil
 
 import pytest
 import tiny_run
@@ -107,12 +108,17 @@ def test_bad_prompts_are_one_line(phantom_dir, tmp_path, written, says):
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
-def test_linear_probes_stand_beside_the_untrained_encoder(phantom_dir):
+def test_linear_probes_stand_beside_the_untrained_encoder(phantom_dir, tmp_path):
     run = tiny_run.untrained_run(phantom_dir)
+    other = shutil.copytree(run, tmp_path / "run")  # the same, but for what draws replicates
+    config = json.loads((other / "config.json").read_text())
+    config["seed"] += 1
+    config["evaluation"]["bootstrap"] += 1
+    (other / "config.json").write_text(json.dumps(config))
     request = Request(
         "linear", phantom_dir, fractions=(0.1, 1.0), seeds=2, subgroups=Subgroups(("view",))
     )
-    protocol, found = evaluate_checkpoint(request, run, against=run)
+    protocol, found = evaluate_checkpoint(request, run, against=other)
     for part in ("10_percent", "100_percent"):
         name = f"linear/test/{part}/macro_auroc"
         low, high = found[f"{name}_ci_low"], found[f"{name}_ci_high"]
@@ -120,7 +126,7 @@ def test_linear_probes_stand_beside_the_untrained_encoder(phantom_dir):
         difference = found[name] - found[f"untrained/{name}"]
         assert found[f"{name}_over_untrained"] == pytest.approx(difference)
         assert found[f"{name}_over_untrained_ci_low"] <= difference
-        # The same checkpoint against itself: no difference, and none that a test would find.
+        # The same weights against themselves: no difference, and none that a test would find.
         assert found[f"against/{name}"] == 0 and found[f"against/{name}_p"] == 1
         assert found[f"linear/test/{part}/view_pa/examples"] > 0
     ten, all_ = (found[f"linear/test/{p}/train_examples"] for p in ("10_percent", "100_percent"))

@@ -127,6 +127,18 @@ def test_covidx_is_one_class_of_several():
     assert counts.sum() == 90 and np.trace(counts) > 70
 
 
+def test_covidxs_one_class_alone_is_a_question_of_yes_or_no(splits):
+    """A softmax over one class is always 1: nothing would be trained, and all of it right."""
+    assert linear_probe.recipe("strict", "covidx", 1).loss is linear_probe.Loss.BINARY
+    alone = {
+        name: dataclasses.replace(split, labels=split.labels[:, :1], label_names=NAMES[:1])
+        for name, split in splits.items()
+    }
+    out = linear.evaluate_linear(alone, data_name="covidx", fractions=(1.0,), seeds=1, bootstrap=0)
+    assert out["linear/test/100_percent/auroc/edema"] > 0.75
+    assert "linear/test/100_percent/class_accuracy" not in out
+
+
 def test_no_class_to_score_is_one_line(splits):
     bare = {
         name: dataclasses.replace(split, labels=np.full_like(split.labels, -2))

@@ -48,6 +48,10 @@ def test_ms_cxr_rows_are_read_as_they_are(tmp_path):
     assert region.image == tmp_path / "files" / "p10" / "a.jpg" and region.label == "Edema"
     np.testing.assert_array_equal(region.boxes, [[0, 0, 500, 500], [1000, 500, 1010, 520]])
     assert [r.text for r in read_phrases(path, split="validation")] == ["else"]
+    assert region.patient == "p10/a.jpg"
+    paths = ("files/p10/p10032725/s1/x.jpg", "p10/p10032725/s2/y.jpg")
+    more = write(tmp_path / "more.csv", [common | dict(x=0, y=0, w=5, h=5, path=p) for p in paths])
+    assert [r.patient for r in read_phrases(more)] == ["p10032725"] * 2
     # In an image stored at half that size, the crop of 64 of 64 pixels holds padding above.
     mask = region_mask(region, (500, 1000), 64, 64)
     rows, columns = np.nonzero(mask[:, :20])

@@ -70,9 +70,48 @@ def test_few_numbers_stand_for_themselves_and_many_are_cut_in_thirds(find):
     assert sorted(map(len, found.values())) == [4, 4, 4, 6, 6]
 
 
+def test_a_patients_rows_that_differ_say_nothing(find):
+    table = "patient,projection\n00000,AP\n00000,PA\n00001,AP\n00001,AP\n"
+    assert find(table, "projection") == {"projection_ap": [2, 3]}
+
+
+def test_identifiers_are_known_in_the_forms_that_data_sets_write(tmp_path):
+    salt = read_salt(tmp_path / ".place_salt")
+    forms = subgroup_table._forms(tmp_path / "table.csv")
+    for cell, form in (
+        ("train/patient00001/study2/view1_frontal.jpg", "patient00001-study2-view1_frontal"),
+        ("10000032", "p10000032"),
+        ("a.png", pseudonym(salt, "image", "7 a.png")),  # of the CSV that was prepared
+    ):
+        assert form in forms(cell, 7)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (("<65", ">=65"), ("under_65", "over_65")),
+        (("1.0", "-1.0"), ("1_0", "minus_1_0")),
+        (("HIV+", "HIV-"), ("hiv_plus", "hiv")),
+        (("m", "M"), ("m", "m")),
+    ],
+)
+def test_values_that_differ_in_a_sign_are_different_groups(find, cells, words):
+    rows = [f"{image}.png,{cells[k % 2]}" for k, image in enumerate(IMAGES)]
+    found = find("\n".join(["path,Stage", *rows]), "stage")
+    assert set(found) == {f"stage_{word}" for word in words}
+
+
+def test_of_age_is_a_column_with_that_word_alone(find):
+    rows = [f"{image}.png,{k},{k}" for k, image in enumerate(IMAGES)]
+    found = find("\n".join(["path,PatientAge,OriginalImage", *rows]), "patientage", "originalimage")
+    assert [name for name in found if "patientage" in name] == ["patientage_under_40"]
+    assert len(found) == 4
+
+
 @pytest.mark.parametrize(
     ("table", "name", "says"),
     [
+        ("id,sex\n00000,F.\n00001,F-\n", "sex", "would both be called 'f'"),
         ("id,sex\n00000,M\n", "age", "'age' is neither view nor device, and no column of"),
         ("id,sex\nelse,M\n", "sex", "names none of the 12 examples"),
         ("id,sex\n", "sex", "has no rows"),

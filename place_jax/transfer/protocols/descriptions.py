@@ -12,7 +12,9 @@ _LISTS = "at most 200 images of each that show it alone"
 def describe(request) -> str:
     """Of a `checkpoint_scores.Request`."""
     if request.task == "linear":
-        recipe = linear_probe.recipe(request.protocol, _data_name(request))
+        data = read_manifest(epath.Path(request.data_dir))
+        classes = linear_probe.classes_of(data["name"], data["label_names"])
+        recipe = linear_probe.recipe(request.protocol, data["name"], len(classes))
         return (
             f"linear classification on the frozen encoder's pooled features, {request.protocol}: "
             f"{recipe.describe()}; {request.seeds} seeds{_INTERVALS} of the mean over seeds"
@@ -29,10 +31,6 @@ def describe(request) -> str:
         "controls": _controls,
     }[request.task](request)
     return f"{request.task} on {request.split}: {said}{_INTERVALS}"
-
-
-def _data_name(request) -> str:
-    return read_manifest(epath.Path(request.data_dir))["name"]
 
 
 def _zero_shot(request) -> str:

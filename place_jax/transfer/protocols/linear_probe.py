@@ -90,14 +90,15 @@ RECIPES = {
 }
 
 
-def recipe(protocol: str, data_name: str = "") -> ProbeRecipe:
-    """Of `strict` or `mgca_compat`, for a data set.
+def recipe(protocol: str, data_name: str = "", classes: int = 0) -> ProbeRecipe:
+    """Of `strict` or `mgca_compat`, for so many classes of a data set.
 
     Raises:
       BadInput: unknown_protocol.
     """
     check_protocol(protocol)
-    loss = Loss.SOFTMAX if data_name in _ONE_OF else Loss.BINARY
+    # One class, such as COVIDx's COVID-19 alone, is no choice: a softmax over it is always 1.
+    loss = Loss.SOFTMAX if data_name in _ONE_OF and classes > 1 else Loss.BINARY
     return dataclasses.replace(RECIPES[protocol], loss=loss)
 
 
