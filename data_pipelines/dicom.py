@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data_pipelines.codestreams import SYNTAXES, decode_codestream
+from data_pipelines.outages import is_outage
 from data_pipelines.records import BadInput
 
 # 100 million pixels is four times the largest detector on the market.
@@ -85,12 +86,19 @@ def read_shape(file: bytes | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> t
 
 
 def read_content(file: str | pathlib.Path) -> bytes:
-    """Reads a file. Raises BadInput: missing_file or unreadable_file."""
+    """Reads a file.
+
+    Raises:
+      BadInput: missing_file or unreadable_file.
+      OSError: the disk or the network that it is on does not answer, which is not the file's fault.
+    """
     try:
         return pathlib.Path(file).read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise BadInput("missing_file", f"there is no image file {file}") from None
     except OSError as error:
+        if is_outage(error):
+            raise
         raise BadInput(
             "unreadable_file",
             f"the image file {file} cannot be read ({type(error).__name__}): see to its "

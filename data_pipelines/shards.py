@@ -17,6 +17,7 @@ from data_pipelines import reports
 from data_pipelines.dicom import Window
 from data_pipelines.image import encode_png, fit_geometry, fit_long_side
 from data_pipelines.image_hash import image_hash
+from data_pipelines.outages import Outage, is_outage
 from data_pipelines.record_codec import encode_record
 from data_pipelines.records import SPLITS, BadInput, Key, Source, Study, label_names
 from data_pipelines.tfrecord import FOOTER, HEADER, frame
@@ -206,6 +207,8 @@ def _records(source: Source, spec: ShardSpec, quarantined: list) -> Iterator[tup
         except MemoryError:
             raise
         except Exception as error:  # a decoder's own errors: one bad file must not stop a build
+            if is_outage(error):  # and what comes back later must not be left out for good
+                raise Outage(f"no answer while {key.image_id} was read: {error}") from error
             quarantined.append((key.image_id, position, f"error_{type(error).__name__}"))
 
 

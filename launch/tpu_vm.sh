@@ -53,11 +53,22 @@ runtime_of() {
   esac
 }
 
-# ACTIVE, WAITING_FOR_RESOURCES, PROVISIONING, SUSPENDED, FAILED, ...; nothing where there is none.
+# ACTIVE, WAITING_FOR_RESOURCES, PROVISIONING, SUSPENDED, FAILED, ...; nothing where there is none,
+# UNKNOWN where no answer came.
 state() {
   show "${QUEUED[@]}" describe "$NAME" "${WIDE[@]}" "--format=value(state.state)" >&3
   if [ -n "$DRY_RUN" ]; then echo ACTIVE; return; fi
-  "${QUEUED[@]}" describe "$NAME" "${WIDE[@]}" "--format=value(state.state)" 2>/dev/null || true
+  local said errors
+  errors="$(mktemp)"
+  if ! said="$("${QUEUED[@]}" describe "$NAME" "${WIDE[@]}" "--format=value(state.state)" 2>"$errors")"; then
+    said+="$(cat "$errors")"
+    case "$said" in
+      *NOT_FOUND* | *"not found"*) said="" ;;
+      *) said=UNKNOWN && head -n 1 "$errors" >&2 ;;
+    esac
+  fi
+  rm -f "$errors"
+  echo "$said"
 }
 
 ask_for_it() {
@@ -110,7 +121,12 @@ train() {
   command="set -o pipefail; PATH=\$HOME/place_jax/.venv/bin:\$PATH; { place preflight $arguments && place train $arguments; } 2>&1 | tee -a place_jax.log"
   while true; do
     if ! wait_for_it; then
-      [ -z "$(state)" ] || remove || { sleep "$POLL" && continue; }
+      # Only what is over is removed: a place in the queue is not given up for a lost answer.
+      case "$(state)" in
+        "") ;;
+        FAILED | SUSPENDED) remove || { sleep "$POLL" && continue; } ;;
+        *) continue ;;
+      esac
       ask_for_it
       continue
     fi

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from data_pipelines.outages import is_outage
 from place_jax import cli_evaluate, cli_predict
 
 _CONFIG_PREFIX = "--config."
@@ -72,13 +73,14 @@ _SOURCE_GROUPS = {
 _SOURCE_OPTIONS = tuple(name for options in _SOURCE_GROUPS.values() for name in options)
 _WITH_CONFIG = ("train", "preflight", "plan")
 _GOES_ON = ("prepare", "train")  # from where it was stopped
-_LOST = 70  # of several processes, after a fault that another one's end may have caused
+_LOST = 70  # a fault that is not of the input: another process's end, a device, an outage
 _STOPPED = 143  # as a shell says it of SIGTERM: a launcher starts the same command again
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one verb. Returns the exit status: 0, 1 for bad input, 2 for bad usage, 70 where another
-    process of the run was lost, 130 or 143 where it was asked to stop and has saved."""
+    """Runs one verb. Returns the exit status: 0, 1 for bad input, 2 for bad usage, 70 for a fault
+    that is not of the input, such as another process or a disk that was lost, 130 or 143 where it
+    was asked to stop and has saved."""
     status = _main(argv)
     if status not in (0, _STOPPED) and _is_one_of_several():
         from place_jax.parallel.processes import leave
@@ -111,8 +113,10 @@ def _main(argv: Sequence[str] | None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         if os.environ.get("PLACE_TRACEBACK"):
             raise
-        print(f"place {arguments.verb}: {error}", file=sys.stderr)
-        return 1
+        outage = is_outage(error)
+        more = "; the same command goes on" if outage and arguments.verb in _GOES_ON else ""
+        print(f"place {arguments.verb}: {error}{more}", file=sys.stderr)
+        return _LOST if outage else 1
     except ModuleNotFoundError as error:
         if error.name not in ("tensorflow", "tensorflow_datasets", "apache_beam", "clu"):
             raise
@@ -127,7 +131,7 @@ def _main(argv: Sequence[str] | None) -> int:
         print(f"place {arguments.verb}: stopped{more}")
         return 130
     except Exception:
-        if not _is_one_of_several():
+        if os.environ.get("PLACE_TRACEBACK"):
             raise
         traceback.print_exc()
         return _LOST
@@ -255,10 +259,12 @@ def _add_tokenize(verbs) -> None:
 
 
 def _tokenize(arguments) -> None:
+    from etils import epath
+
     from data_pipelines.token_sidecar import tokenize
 
     vocab = arguments.vocab
-    if os.path.isdir(vocab):
+    if epath.Path(vocab).is_dir():
         from data_pipelines.tokenizer import Tokenizer
         from place_jax.training.checkpoints import find, read_metadata
 

@@ -1,5 +1,6 @@
 """The place command: help, and bad input told in one clear line with nothing half-written."""
 
+import errno
 import json
 
 import pytest
@@ -62,6 +63,28 @@ def test_train_without_data_says_what_to_do(tmp_path, capsys):
     error = one_line(capsys)
     assert str(tmp_path / "nothing") in error and "place prepare" in error
     assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "place train: [Errno 104] reset; the s"),
+        (OSError(errno.ESTALE, "Stale file handle"), "Stale file handle; the same command goes on"),
+        (RuntimeError("a device was lost"), "RuntimeError: a device was lost"),
+    ],
+)
+def test_a_fault_that_is_not_of_the_input_has_another_status(
+    tmp_path, monkeypatch, capsys, error, said
+):
+    """A launcher starts the same command again, and does not after bad input."""
+
+    def lost(name, overrides):
+        raise error
+
+    monkeypatch.setattr("place_jax.configuration.load_config", lost)
+    argv = ["train", "--config", "phantom_demo", "--workdir", str(tmp_path / "run")]
+    assert cli.main(argv) == 70
+    assert said in capsys.readouterr().err
 
 
 def test_missing_csv_column(tmp_path, capsys):

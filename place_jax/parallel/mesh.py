@@ -20,7 +20,8 @@ def make_mesh(mesh_config: ConfigDict, devices: Sequence[jax.Device] | None = No
     """Makes the mesh. One axis may be -1: whatever devices remain.
 
     Raises:
-      ValueError: sizes that do not multiply to the number of devices.
+      ValueError: sizes that do not multiply to the number of devices, or processes that would have
+        to read the same rows.
     """
     count = len(devices) if devices is not None else jax.device_count()
     sizes = {axis: mesh_config[axis] for axis in AXES}
@@ -43,9 +44,30 @@ def make_mesh(mesh_config: ConfigDict, devices: Sequence[jax.Device] | None = No
     arranged = _arrange(tuple(sizes.values()), list(devices))
     mesh = Mesh(arranged, AXES, axis_types=(AxisType.Auto,) * len(AXES))
     everywhere = jax.process_count() > 1 and set(devices) == set(jax.devices())
+    if everywhere:
+        check_rows(arranged)
     if everywhere and jax.default_backend() == "cpu":
         _join_groups(mesh)
     return mesh
+
+
+def check_rows(arranged: np.ndarray) -> None:
+    """Raises ValueError where devices of two processes hold the same rows of a batch.
+
+    Each process reads rows of its own: two of them would give one place two different rows.
+
+    Args:
+      arranged: [replica, data, fsdp, tensor] devices.
+    """
+    processes = np.vectorize(lambda device: device.process_index)(arranged)
+    if (processes == processes[..., :1]).all():
+        return
+    own = np.unique(processes, return_counts=True)[1].min()
+    raise ValueError(
+        f"mesh.tensor={arranged.shape[-1]} spreads the same rows of a batch over devices of "
+        f"several processes, each of which reads rows of its own: set mesh.tensor=1, or to a "
+        f"divisor of the {own} device(s) of one process that lie side by side"
+    )
 
 
 def _join_groups(mesh: Mesh) -> None:

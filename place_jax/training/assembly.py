@@ -42,7 +42,7 @@ def assemble(config: ConfigDict, mesh: Mesh, *, vocab_size: int) -> Assembly:
     Args:
       config: the whole config.
       mesh: from `make_mesh`.
-      vocab_size: where config.model.text.vocab_size leaves it open.
+      vocab_size: of the data; the model's, where config.model.text.vocab_size leaves it open.
 
     Raises:
       ValueError: a batch, of training or of evaluation in the loop, that does not divide over the
@@ -57,11 +57,13 @@ def assemble(config: ConfigDict, mesh: Mesh, *, vocab_size: int) -> Assembly:
     if evaluated != config.evaluation.batch_size:
         key = f"{key}={config.evaluation.batch_size}, rounded up to fill {mesh.size} devices,"
     objectives.check_batch_size(config, evaluated, key=key)
-    model = Model.from_config(
-        config.model,
-        image_size=config.data.crop_size,
-        vocab_size=config.model.text.vocab_size or vocab_size,
-    )
+    entries = config.model.text.vocab_size or vocab_size
+    if entries < vocab_size:
+        raise ValueError(
+            f"model.text.vocab_size={entries} is less than the {vocab_size} word pieces of the "
+            f"data's vocabulary: use {vocab_size} or more, or 0 for as many"
+        )
+    model = Model.from_config(config.model, image_size=config.data.crop_size, vocab_size=entries)
     tx = make_optimizer(config)
     step = make_train_step(model, tx, objectives.get(config.objective), config)
     abstract = abstract_state(model, tx, config, mesh)

@@ -273,6 +273,17 @@ def finished_steps(workdir: str | os.PathLike) -> list[int]:
     return _steps(folder_of(workdir))
 
 
+def saved_vocabulary(workdir: str | os.PathLike) -> list[str]:
+    """The word pieces that a run goes on with: of its newest checkpoint that is whole, or none.
+
+    The prepared folder may have got another vocabulary since, beside the run's own.
+    """
+    for step in sorted(finished_steps(workdir), reverse=True):
+        with contextlib.suppress(Damaged):
+            return read_metadata(_absolute(folder_of(workdir)) / str(step))["vocabulary"]
+    return []
+
+
 def latest_step(workdir: str | os.PathLike) -> int | None:
     """The newest finished checkpoint's step, or None."""
     return max(_steps(folder_of(workdir)), default=None)

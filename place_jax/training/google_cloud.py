@@ -10,6 +10,16 @@ from collections.abc import Callable, Iterable
 _METADATA = "http://metadata.google.internal/computeMetadata/v1/instance/"
 _BUCKETS = "https://storage.googleapis.com/storage/v1/b/"
 _SECONDS = 3.0
+# Locations of buckets that are more than one region (cloud.google.com/storage/docs/locations).
+_MULTI_REGIONS = {"us": "us", "europe": "eu", "asia": "asia"}
+_DUAL_REGIONS = {
+    "asia1": ("asia-northeast1", "asia-northeast2"),
+    "eur4": ("europe-north1", "europe-west4"),
+    "eur5": ("europe-west1", "europe-west2"),
+    "eur7": ("europe-west2", "europe-west3"),
+    "eur8": ("europe-west3", "europe-west6"),
+    "nam4": ("us-central1", "us-east1"),
+}
 
 Fetch = Callable[[str, dict[str, str]], str]
 
@@ -61,7 +71,8 @@ def region_problems(
     buckets = {os.fspath(p).split("/")[2] for p in paths if os.fspath(p).startswith("gs://")}
     for bucket in sorted(buckets) if region else ():
         location = location_of(bucket)
-        near = not location or location == region or location == region.split("-")[0]
+        whole = _MULTI_REGIONS.get(region.split("-")[0])
+        near = location in ("", region, whole) or region in _DUAL_REGIONS.get(location, ())
         if not near:
             problems.append(
                 f"gs://{bucket} is in {location} and the hosts in {region}: reading and saving "

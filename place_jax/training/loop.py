@@ -75,6 +75,7 @@ def train_and_evaluate(
       DiskFull: there is no room to save; it is an OSError.
     """
     from data_pipelines import batches
+    from data_pipelines.tokenizer import Tokenizer
 
     configuration.validate(config)
     config = config.copy_and_resolve_references()
@@ -83,7 +84,10 @@ def train_and_evaluate(
         raise configuration.ConfigError(
             "data.dir is empty: name a folder that `place prepare` wrote, --config.data.dir=DATA"
         )
-    data = batches.open_data(config.data.dir)
+    vocabulary = checkpoints.saved_vocabulary(workdir)
+    data = batches.open_data(
+        config.data.dir, vocab_hash=Tokenizer(vocabulary).hash if vocabulary else None
+    )
     if not data.manifest["has_reports"]:
         raise configuration.ConfigError(
             f"data.dir={config.data.dir} holds {data.name}, images without reports: pre-train on "
@@ -91,6 +95,10 @@ def train_and_evaluate(
         )
     if devices is not None or jax.process_count() > 1:
         preflight.check(config, workdir, data, devices=devices)
+    if config.model.image.weights or config.model.text.weights:
+        from place_jax.weights.pretrained import check_pretrained
+
+        check_pretrained(config)
     keep_compilations(config.train.compilation_cache)
     mesh = make_mesh(config.mesh)
     run = assemble(config, mesh, vocab_size=data.tokenizer.size)

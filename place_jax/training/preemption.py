@@ -1,5 +1,6 @@
 """Stopping in time: SIGTERM and Ctrl-C are noted, and polled at every step and evaluation batch."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -49,7 +50,8 @@ class Preemption:
         self._restore()
         # Not print: the signal may have come in the middle of one.
         words = f"place: {self.signal.name}: saves, then stops; the same again stops at once\n"
-        os.write(2, words.encode())
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            os.write(2, words.encode())
 
     def requested(self) -> bool:
         """Whether to stop here: the same answer on every host, where all ask equally often."""

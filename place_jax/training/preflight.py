@@ -85,6 +85,7 @@ def preflight(
     facts = [HostFacts(**row) for row in gather(dataclasses.asdict(_facts(config, workdir, data)))]
     problems = find_problems(facts, devices=devices)
     problems += _data_problems(config, data, hosts=len(facts))
+    problems += sorted({line for line in gather(_weights_problem(config)) if line})
     problems += from_first(google_cloud.region_problems(facts[0].zone, (workdir, data.dir)))
     kinds = sorted({fact.device_kind for fact in facts})
     total = sum(fact.devices for fact in facts)
@@ -159,6 +160,16 @@ def _data_problems(config: ConfigDict, data, *, hosts: int) -> list[str]:
     return []
 
 
+def _weights_problem(config: ConfigDict) -> str:
+    from place_jax.weights.pretrained import check_pretrained
+
+    try:
+        check_pretrained(config)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _facts(config: ConfigDict, workdir: str | os.PathLike, data) -> HostFacts:
     workdir_problem, clock = _try_workdir(workdir)
     return HostFacts(
@@ -182,7 +193,8 @@ def _try_workdir(workdir: str | os.PathLike) -> tuple[str, float]:
     """
     path = as_path(workdir)
     mark, first = path / _MARK, jax.process_index() == 0
-    problem, made = "", not path.exists()
+    # The others do not look before it is made: a network's disk would remember that it was not.
+    problem, made = "", first and not path.exists()
     word = from_first(f"{time.time_ns()}")
     if first:
         try:

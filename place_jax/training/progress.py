@@ -12,9 +12,11 @@ from place_jax.parallel.hardware import peak_flops_of
 
 
 def say(words: str) -> None:
-    """One line on the terminal, from the first process alone."""
+    """One line on the terminal, from the first process alone; nothing where nobody reads it."""
     if jax.process_index() == 0:
-        print(f"place: {words}", flush=True)
+        # A `| tee` that is gone, as after Ctrl-C, must not keep a run from saving.
+        with contextlib.suppress(OSError):
+            print(f"place: {words}", flush=True)
 
 
 class Progress:

@@ -4,7 +4,22 @@ from ml_collections import ConfigDict
 
 from place_jax.weights.huggingface_bert import load_bert
 from place_jax.weights.huggingface_vit import load_vit
+from place_jax.weights.safetensors_reader import find_files
 from place_jax.weights.tensor_names import Params
+
+
+def check_pretrained(config: ConfigDict) -> None:
+    """Raises ValueError where the weights that the config names are not there.
+
+    A run that goes on from a checkpoint needs them as well, at its end: its scores stand beside
+    those of the encoders that it started from.
+    """
+    for name in ("image", "text"):
+        if config.model[name].weights:
+            try:
+                find_files(config.model[name].weights)
+            except ValueError as error:
+                raise ValueError(f"model.{name}.weights: {error}") from None
 
 
 def apply_pretrained(params: Params, config: ConfigDict) -> Params:

@@ -19,6 +19,7 @@ from data_pipelines import manifest as folder_layout
 from data_pipelines import prepare as prepare_module
 from data_pipelines.batches import open_data, read_records
 from data_pipelines.image import decode_png, fit_long_side
+from data_pipelines.outages import Outage
 from data_pipelines.prepare import prepare, tokenize
 from data_pipelines.records import RECORD_FIELDS, BadInput, Key
 from data_pipelines.reports import fingerprint, normalise_statement
@@ -102,10 +103,11 @@ def whole(tmp_path_factory):
     return out
 
 
-def test_an_interrupted_build_goes_on_to_the_same_bytes(whole, tmp_path):
+@pytest.mark.parametrize(("fault", "error"), [("interrupt", MemoryError), ("outage", Outage)])
+def test_an_interrupted_build_goes_on_to_the_same_bytes(whole, tmp_path, fault, error):
     out = tmp_path / "data"
-    with pytest.raises(MemoryError):
-        prepare(ToySource(bad=(100,), fault="interrupt"), out, **SETTINGS)
+    with pytest.raises(error):
+        prepare(ToySource(bad=(100,), fault=fault), out, **SETTINGS)
     assert not list(out.glob(".*")), "a half-written file was left"
     with pytest.raises(BadInput, match="not a finished prepared folder"):
         open_data(out)

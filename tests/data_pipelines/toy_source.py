@@ -1,6 +1,7 @@
 """A small source of random pixels, for tests of what prepare and batches make of any source."""
 
 import dataclasses
+import errno
 import os
 from collections.abc import Mapping
 from typing import ClassVar
@@ -73,6 +74,8 @@ def fail(fault: str, i: int):
         raise BadInput("truncated_pixels", f"/records/SMITH_JOHN_{i}.dcm is cut short")
     if fault == "decoder":
         raise ArithmeticError("something within a decoder")
+    if fault == "outage":
+        raise OSError(errno.ESTALE, "Stale file handle")
     raise MemoryError("stands for whatever stops a build half-way")
 
 

@@ -30,6 +30,13 @@ def test_slurm_puts_back_what_was_stopped_or_hung(launcher, status, again):
     assert (launcher.calls()[-1] == ["scontrol", "requeue", "77"]) == again
 
 
+@pytest.mark.parametrize(("status", "again"), [(143, True), (137, False)])
+def test_slurm_does_not_put_back_what_is_killed_each_time(launcher, status, again):
+    launcher.answer("srun", "0 ", f"{status} ")
+    launcher.run("slurm.sbatch", *RUN, SLURM_JOB_ID="77", SLURM_RESTART_COUNT="20")
+    assert (launcher.calls()[-1] == ["scontrol", "requeue", "77"]) == again
+
+
 def test_slurm_trains_nothing_where_the_nodes_are_not_right(launcher):
     launcher.answer("srun", "1 ")
     assert launcher.run("slurm.sbatch", *RUN).returncode == 1

@@ -74,6 +74,26 @@ def test_a_slice_taken_away_is_asked_for_anew_and_training_goes_on(launcher):
     ]
 
 
+def test_an_answer_that_does_not_come_gives_up_nothing(launcher):
+    lost = "1 ERROR: (gcloud) UNAVAILABLE: try again"
+    launcher.answer(
+        "describe",
+        *("0 WAITING_FOR_RESOURCES", lost, "0 WAITING_FOR_RESOURCES", "0 SUSPENDED", lost),
+        "0 ACTIVE",
+    )
+    done = launcher.run("tpu_vm.sh", "train", *TRAIN)
+    assert done.returncode == 0, done.stderr
+    assert verbs(launcher) == ["describe"] * 6 + ["ready?", "train"]
+
+
+def test_a_slice_that_is_not_there_is_asked_for(launcher):
+    gone = "1 ERROR: (gcloud) NOT_FOUND: Resource was not found"
+    launcher.answer("describe", gone, gone, "0 ACTIVE")
+    done = launcher.run("tpu_vm.sh", "train", *TRAIN)
+    assert done.returncode == 0, done.stderr
+    assert verbs(launcher)[:4] == ["describe", "describe", "create", "describe"]
+
+
 @pytest.mark.parametrize("status", [143, 75, 134])
 def test_what_was_stopped_hung_or_killed_starts_again_on_the_same_slice(launcher, status):
     launcher.answer("describe", *["0 ACTIVE"] * 3)

@@ -1,11 +1,13 @@
 """The mesh: sizes that fit, and one line for those that do not."""
 
+import types
+
 import jax
 import numpy as np
 import pytest
 
 from configs.base import get_config
-from place_jax.parallel.mesh import batch_sharding, check_batch_size, make_mesh
+from place_jax.parallel.mesh import batch_sharding, check_batch_size, check_rows, make_mesh
 
 
 def mesh_config(**sizes):
@@ -54,3 +56,16 @@ def test_a_batch_that_does_not_divide():
     assert str(caught.value) == (
         "batch_size=502 does not divide over 4 devices: use a multiple of 4"
     )
+
+
+@pytest.mark.parametrize(
+    ("shape", "fine"), [((2, 2, 1, 1), True), ((1, 2, 1, 2), True), ((1, 1, 1, 4), False)]
+)
+def test_processes_that_would_read_the_same_rows_are_refused(shape, fine):
+    devices = [types.SimpleNamespace(process_index=k // 2) for k in range(4)]
+    arranged = np.array(devices).reshape(shape)
+    if fine:
+        check_rows(arranged)
+        return
+    with pytest.raises(ValueError, match="mesh.tensor=4 .* several processes.* the 2 device"):
+        check_rows(arranged)

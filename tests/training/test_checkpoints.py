@@ -9,13 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny_run
 
 from configs.base import get_config
+from data_pipelines.batches import open_data
 from data_pipelines.records import BadInput
 from place_jax.parallel.mesh import make_mesh
 from place_jax.parallel.partition import param_shardings
 from place_jax.training import checkpoints, full_disk
 from place_jax.training.state import TrainState
+
+
+def test_the_vocabulary_of_a_run_is_its_newest_checkpoints(phantom_dir, tmp_path):
+    run = tiny_run.untrained_run(phantom_dir)
+    assert checkpoints.saved_vocabulary(run) == list(open_data(phantom_dir).tokenizer.vocab)
+    assert checkpoints.saved_vocabulary(tmp_path) == []
 
 
 @pytest.fixture

@@ -70,6 +70,21 @@ def test_a_bucket_in_another_region_is_said(location, fine):
         assert "gs://runs is in europe-west4 and the hosts in us-west4" in problems[0]
 
 
+@pytest.mark.parametrize(
+    ("zone", "location", "fine"),
+    [
+        ("europe-west4-a", "eu", True),
+        ("europe-west4-b", "eur4", True),
+        ("europe-west1-b", "eur4", False),
+        ("us-east1-d", "nam4", True),
+        ("us-east1-d", "eu", False),
+    ],
+)
+def test_a_bucket_of_several_regions_is_near_those(zone, location, fine):
+    problems = google_cloud.region_problems(zone, ("gs://runs/one",), lambda bucket: location)
+    assert (problems == []) == fine
+
+
 def test_nothing_is_asked_of_a_bucket_elsewhere():
     def never(bucket):
         raise AssertionError(bucket)

@@ -9,6 +9,14 @@ from place_jax.training import flops, progress
 from place_jax.training.profiling import Profile, keep_compilations
 
 
+def test_a_terminal_that_is_gone_stops_nothing(monkeypatch):
+    def gone(*words, **how):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", gone)
+    progress.say("a word")
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that stands still until it is moved."""

@@ -13,7 +13,8 @@ import safetensors.numpy
 
 from configs.base import get_config
 from place_jax.models.functional import Model
-from place_jax.weights.pretrained import apply_pretrained
+from place_jax.weights import safetensors_reader
+from place_jax.weights.pretrained import apply_pretrained, check_pretrained
 
 DATA = Path(__file__).parent.parent / "data"
 BERT, VIT = DATA / "bert_tiny", DATA / "vit_tiny"
@@ -195,6 +196,23 @@ def test_the_wrong_stem_is_refused(fresh):
     config.model.image.update(weights=str(VIT), stem="conv")
     with pytest.raises(ValueError, match="needs model.image.stem='patch', not 'conv'"):
         apply_pretrained(fresh[1], config)
+
+
+def test_weights_of_a_bucket_are_copied_from_it(monkeypatch):
+    own = safetensors_reader.read_tensors(BERT)
+    monkeypatch.setattr(safetensors_reader, "is_remote", lambda path: True)
+    copied = safetensors_reader.read_tensors(BERT)
+    assert own.keys() == copied.keys()
+    assert all((own[name] == copied[name]).all() for name in own)
+
+
+def test_what_is_not_there_is_said_before_training():
+    config = tiny_config()
+    config.model.text.weights = str(BERT)
+    check_pretrained(config)
+    config.model.image.weights = str(BERT / "none")
+    with pytest.raises(ValueError, match="model.image.weights: .*none does not exist"):
+        check_pretrained(config)
 
 
 def test_pickles_absent_and_broken_files_are_refused(fresh, tmp_path):
