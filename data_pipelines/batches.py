@@ -24,6 +24,7 @@ from data_pipelines.records import CHEXPERT_LABELS, SPLITS, BadInput, Label
 from data_pipelines.tokenizer import Tokenizer
 
 _READ = 64  # records held at once by read_records
+_HELD_BYTES = 4 << 30  # of a bucket's shards, where batches are in no order of shards
 _INDEX_FIELDS = ("study_id", "patient_id", "labels")  # no need to open a shard for these
 
 
@@ -206,6 +207,8 @@ def labelled_batches(
     """
     index = _open_split(data, split)
     _check_crop(data, crop_size)
+    # Each batch is of many shards: of a bucket's, those that are not held are fetched anew.
+    held = max(2, int(_HELD_BYTES // max(index["shard_bytes"])))
     positions = np.asarray(positions)
     steps, rows = -(-len(positions) // batch_size), batch_size // num_hosts
     slack = np.uint64(data.image_size - crop_size + 1)
@@ -225,7 +228,7 @@ def labelled_batches(
 
     stream = with_images(
         make,
-        _reader(data, split, index),
+        _reader(data, split, index, remote_shards=held),
         first_step=0,
         last_step=None,
         crop_size=crop_size,
