@@ -5,13 +5,14 @@ import errno
 _NUMBERS = frozenset(
     getattr(errno, name)
     for name in (
-        *("EIO", "EREMOTEIO", "ESTALE", "ETIMEDOUT", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH"),
-        *("ENETDOWN", "ENETUNREACH", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED"),
+        *("ESTALE", "ETIMEDOUT", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN"),
+        *("ENETUNREACH", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED"),
     )
     if hasattr(errno, name)
 )
-# TensorFlow's, of a bucket; by name, for it need not be there.
-_OF_STORES = ("UnavailableError", "DeadlineExceededError", "AbortedError")
+# Of buckets: TensorFlow's by name, for it need not be there, and those of Orbax's storage by words.
+_KINDS = ("UnavailableError", "DeadlineExceededError", "AbortedError")
+_WORDS = ("UNAVAILABLE:", "DEADLINE_EXCEEDED:", "ABORTED:")
 
 
 class Outage(OSError):
@@ -19,7 +20,10 @@ class Outage(OSError):
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the same could succeed later, nothing being changed."""
+    """Whether the same could succeed later, nothing being changed.
+
+    EIO is none: a bad sector says it each time.
+    """
     if isinstance(error, OSError):
         return isinstance(error, Outage | TimeoutError) or error.errno in _NUMBERS
-    return type(error).__name__ in _OF_STORES
+    return type(error).__name__ in _KINDS or any(word in str(error) for word in _WORDS)

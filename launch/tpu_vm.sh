@@ -18,6 +18,7 @@ source "$LAUNCH/commands.sh"
 
 POLL="${PLACE_POLL_SECONDS:-30}"
 BAD_INPUT=1
+SILENT=20 # answers in a row that may fail to come
 
 [ "$#" -ge 2 ] || usage
 VERB="$1" NAME="$2"
@@ -87,7 +88,7 @@ remove() {
 
 # Waits until the slice is there. Returns 1 where it was taken away or could not be given.
 wait_for_it() {
-  local now before=""
+  local now before="" silent=0
   while true; do
     now="$(state)"
     [ "$now" = "$before" ] || echo "tpu_vm.sh: $NAME is ${now:-not there}"
@@ -95,7 +96,10 @@ wait_for_it() {
     case "$now" in
       ACTIVE) return 0 ;;
       "" | FAILED | SUSPENDED) return 1 ;;
+      UNKNOWN) silent=$((silent + 1)) ;;
+      *) silent=0 ;;
     esac
+    [ "$silent" -lt "$SILENT" ] || fail "$SILENT answers in a row did not come: see to the login, the zone and the project"
     sleep "$POLL"
   done
 }

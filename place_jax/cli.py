@@ -1,6 +1,7 @@
 """`place VERB`: a thin skin over the library. Heavy imports happen inside the verbs."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -113,10 +114,10 @@ def _main(argv: Sequence[str] | None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         if os.environ.get("PLACE_TRACEBACK"):
             raise
-        outage = is_outage(error)
-        more = "; the same command goes on" if outage and arguments.verb in _GOES_ON else ""
-        print(f"place {arguments.verb}: {error}{more}", file=sys.stderr)
-        return _LOST if outage else 1
+        if is_outage(error):
+            return _no_answer(arguments.verb, error)
+        print(f"place {arguments.verb}: {error}", file=sys.stderr)
+        return 1
     except ModuleNotFoundError as error:
         if error.name not in ("tensorflow", "tensorflow_datasets", "apache_beam", "clu"):
             raise
@@ -130,11 +131,19 @@ def _main(argv: Sequence[str] | None) -> int:
         more = "; the same command goes on from here" if arguments.verb in _GOES_ON else ""
         print(f"place {arguments.verb}: stopped{more}")
         return 130
-    except Exception:
+    except Exception as error:
         if os.environ.get("PLACE_TRACEBACK"):
             raise
+        if is_outage(error):
+            return _no_answer(arguments.verb, error)
         traceback.print_exc()
         return _LOST
+
+
+def _no_answer(verb: str, error: Exception) -> int:
+    more = "; the same command goes on" if verb in _GOES_ON else ""
+    print(f"place {verb}: {error}{more}", file=sys.stderr)
+    return _LOST
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -335,7 +344,8 @@ def _train(arguments) -> int:
     try:
         result = train_and_evaluate(config, arguments.workdir, devices=arguments.devices)
     except Stopped as stopped:
-        print(f"place train: {stopped}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            print(f"place train: {stopped}", file=sys.stderr)
         return _STOPPED
     if _is_first():
         print(f"step {result.step}; checkpoint {result.checkpoint}")

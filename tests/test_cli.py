@@ -70,6 +70,7 @@ def test_train_without_data_says_what_to_do(tmp_path, capsys):
     [
         (ConnectionResetError(errno.ECONNRESET, "reset"), "place train: [Errno 104] reset; the s"),
         (OSError(errno.ESTALE, "Stale file handle"), "Stale file handle; the same command goes on"),
+        (ValueError("UNAVAILABLE: no bucket"), "UNAVAILABLE: no bucket; the same command goes on"),
         (RuntimeError("a device was lost"), "RuntimeError: a device was lost"),
     ],
 )

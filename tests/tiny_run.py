@@ -38,10 +38,16 @@ def untrained_model(data_dir: pathlib.Path):
 
 
 @functools.cache
-def untrained_run(data_dir: pathlib.Path, objective: str = "place") -> pathlib.Path:
-    """A workdir beside the data, with config.json and a checkpoint of step 0; made once."""
+def untrained_run(
+    data_dir: pathlib.Path, objective: str = "place", *, seed: int = 0, bootstrap: int = 50
+) -> pathlib.Path:
+    """A workdir beside the data, with config.json and a checkpoint of step 0; made once.
+
+    The parameters are the same whatever the seed, which evaluation draws by.
+    """
     config = tiny_config(data_dir, objective=objective)
-    workdir = data_dir.parent / f"untrained_{objective}"
+    config.seed, config.evaluation.bootstrap = seed, bootstrap
+    workdir = data_dir.parent / f"untrained_{objective}_{seed}_{bootstrap}"
     workdir.mkdir()
     (workdir / "config.json").write_text(configuration.to_json(config))
     _, params, model_state = untrained_model(data_dir)

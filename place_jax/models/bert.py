@@ -76,6 +76,9 @@ class Bert(nnx.Module):
             )
         if self.context is TextContext.SENTENCE:
             positions = sentence_positions(sentence_of_token)
+            if length == self.max_positions:
+                # After a report token alone, padding counts to L, which is one too many.
+                positions = jnp.minimum(positions, length - 1)
             mask = sentence_mask(sentence_of_token)
         else:
             positions = jnp.arange(length)[None]
@@ -102,13 +105,11 @@ def sentence_mask(sentence_of_token: Array) -> Array:
 
 
 def sentence_positions(sentence_of_token: Array) -> Array:
-    """[B, L] int32 below L: 1, 2, ... from the start of each sentence; 0 for the report token."""
+    """[B, L] int32: 1, 2, ... from the start of each sentence; 0 for the report token."""
     index = jnp.arange(sentence_of_token.shape[1], dtype=jnp.int32)[None]
     before = jnp.pad(sentence_of_token[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
     starts = jnp.where(sentence_of_token != before, index, 0)
-    numbers = jnp.where(index == 0, 0, index - jax.lax.cummax(starts, axis=1) + 1)
-    # After a report token alone, padding would count to L, which can be one too many to embed.
-    return jnp.minimum(numbers, sentence_of_token.shape[1] - 1)
+    return jnp.where(index == 0, 0, index - jax.lax.cummax(starts, axis=1) + 1)
 
 
 def sentence_means(token_states: Array, sentence_of_token: Array, num_sentences: int) -> Array:

@@ -35,9 +35,9 @@ def at_least_float32(x: Array) -> Array:
 
 
 def unit(x: Array) -> Array:
-    """Scales the last axis to unit length; zero stays zero, with a gradient of zero."""
+    """Scales the last axis to unit length; zero stays zero, and its gradient, large, is finite."""
     square = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
-    return x * jnp.where(square > 0, jax.lax.rsqrt(jnp.maximum(square, 1e-24)), 0)
+    return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
 
 
 def cosine(a: Array, b: Array) -> Array:

@@ -157,5 +157,6 @@ def attention_overlap(attention: Array, present: Array) -> Array:
       present: [B] bool.
     """
     attention = contrastive.at_least_float32(attention)
+    norm = jnp.sqrt(jnp.sum(jnp.square(attention), axis=-1, keepdims=True))
     weight = jnp.broadcast_to(present[:, None], attention.shape[:2]).astype(attention.dtype)
-    return mean_cosine(contrastive.unit(attention), weight, axis=1)
+    return mean_cosine(attention / norm, weight, axis=1)

@@ -42,7 +42,7 @@ def assemble(config: ConfigDict, mesh: Mesh, *, vocab_size: int) -> Assembly:
     Args:
       config: the whole config.
       mesh: from `make_mesh`.
-      vocab_size: of the data; the model's, where config.model.text.vocab_size leaves it open.
+      vocab_size: where config.model.text.vocab_size leaves it open.
 
     Raises:
       ValueError: a batch, of training or of evaluation in the loop, that does not divide over the
@@ -55,15 +55,13 @@ def assemble(config: ConfigDict, mesh: Mesh, *, vocab_size: int) -> Assembly:
     evaluated = fill_devices(config.evaluation.batch_size, mesh)
     key = "evaluation.batch_size"
     if evaluated != config.evaluation.batch_size:
-        key = f"{key}={config.evaluation.batch_size}, rounded up to fill {mesh.size} devices,"
+        key += f" on {mesh.size} devices, of which it has to be a multiple,"
     objectives.check_batch_size(config, evaluated, key=key)
-    entries = config.model.text.vocab_size or vocab_size
-    if entries < vocab_size:
-        raise ValueError(
-            f"model.text.vocab_size={entries} is less than the {vocab_size} word pieces of the "
-            f"data's vocabulary: use {vocab_size} or more, or 0 for as many"
-        )
-    model = Model.from_config(config.model, image_size=config.data.crop_size, vocab_size=entries)
+    model = Model.from_config(
+        config.model,
+        image_size=config.data.crop_size,
+        vocab_size=config.model.text.vocab_size or vocab_size,
+    )
     tx = make_optimizer(config)
     step = make_train_step(model, tx, objectives.get(config.objective), config)
     abstract = abstract_state(model, tx, config, mesh)

@@ -19,6 +19,7 @@ from jax import Array
 from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
+from data_pipelines.outages import is_outage
 from data_pipelines.records import BadInput
 from place_jax import configuration
 from place_jax.parallel.partition import path_string
@@ -168,9 +169,9 @@ def _damage_is_said(checkpoint: epath.Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, PermissionError | TimeoutError | MemoryError) or any(
-            word in str(error) for word in _NO_ANSWER
-        ):
+        if isinstance(error, PermissionError | MemoryError) or is_outage(error):
+            raise
+        if any(word in str(error) for word in _NO_ANSWER):
             raise
         raise Damaged(
             "damaged_checkpoint", f"{checkpoint} is damaged ({_first_line(error)})"

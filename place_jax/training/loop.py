@@ -75,7 +75,6 @@ def train_and_evaluate(
       DiskFull: there is no room to save; it is an OSError.
     """
     from data_pipelines import batches
-    from data_pipelines.tokenizer import Tokenizer
 
     configuration.validate(config)
     config = config.copy_and_resolve_references()
@@ -84,10 +83,7 @@ def train_and_evaluate(
         raise configuration.ConfigError(
             "data.dir is empty: name a folder that `place prepare` wrote, --config.data.dir=DATA"
         )
-    vocabulary = checkpoints.saved_vocabulary(workdir)
-    data = batches.open_data(
-        config.data.dir, vocab_hash=Tokenizer(vocabulary).hash if vocabulary else None
-    )
+    data = batches.open_data(config.data.dir)
     if not data.manifest["has_reports"]:
         raise configuration.ConfigError(
             f"data.dir={config.data.dir} holds {data.name}, images without reports: pre-train on "
@@ -95,6 +91,13 @@ def train_and_evaluate(
         )
     if devices is not None or jax.process_count() > 1:
         preflight.check(config, workdir, data, devices=devices)
+    if own := _own_vocabulary(workdir):
+        data = batches.open_data(config.data.dir, vocab_hash=own)
+    if config.model.text.vocab_size and config.model.text.vocab_size < data.tokenizer.size:
+        raise configuration.ConfigError(
+            f"model.text.vocab_size={config.model.text.vocab_size} is less than the "
+            f"{data.tokenizer.size} word pieces of the data's vocabulary: use that or more, or 0"
+        )
     if config.model.image.weights or config.model.text.weights:
         from place_jax.weights.pretrained import check_pretrained
 
@@ -187,6 +190,14 @@ def train_and_evaluate(
         except StopRequested:
             raise Stopped(_where(checkpointer.saved)) from None
     return TrainResult(at, metrics, as_path(checkpoints.find(workdir)))
+
+
+def _own_vocabulary(workdir: pathlib.Path) -> str:
+    """The hash of what a run that goes on was trained with; the folder may have got another."""
+    from data_pipelines.tokenizer import Tokenizer
+
+    words = checkpoints.saved_vocabulary(workdir) if jax.process_index() == 0 else []
+    return from_first(Tokenizer(words).hash if words else "")
 
 
 def _where(saved: int | None) -> str:

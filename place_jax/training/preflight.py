@@ -165,8 +165,8 @@ def _weights_problem(config: ConfigDict) -> str:
 
     try:
         check_pretrained(config)
-    except ValueError as error:
-        return str(error)
+    except Exception as error:  # a bucket's own errors are of many kinds, and all hosts meet next
+        return _line(error)
     return ""
 
 

@@ -117,12 +117,13 @@ def evaluate_checkpoint(
       BadInput: where the data do not fit the checkpoint, or have not what the task needs.
     """
     predictor = Predictor.from_checkpoint(checkpoint)
-    scores = _scores(request, predictor)
+    config, scores = predictor.config, _scores(request, predictor)
+    del predictor  # its parameters, before there are others
     if against is not None:
         other = Predictor.from_checkpoint(against)
         # The same draws of both, whatever each was trained with.
-        other.config.seed = predictor.config.seed
-        other.config.evaluation.update(predictor.config.evaluation)
+        other.config.seed = config.seed
+        other.config.evaluation.update(config.evaluation)
         scores |= compare(
             scores,
             _scores(request, other),

@@ -86,6 +86,13 @@ def test_an_answer_that_does_not_come_gives_up_nothing(launcher):
     assert verbs(launcher) == ["describe"] * 6 + ["ready?", "train"]
 
 
+def test_a_login_that_is_missing_ends_the_wait(launcher):
+    launcher.answer("describe", *["1 ERROR: (gcloud) PERMISSION_DENIED"] * 30)
+    done = launcher.run("tpu_vm.sh", "train", *TRAIN)
+    assert done.returncode == 1 and "see to the login" in done.stderr
+    assert verbs(launcher) == ["describe"] * 20
+
+
 def test_a_slice_that_is_not_there_is_asked_for(launcher):
     gone = "1 ERROR: (gcloud) NOT_FOUND: Resource was not found"
     launcher.answer("describe", gone, gone, "0 ACTIVE")

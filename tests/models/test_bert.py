@@ -79,7 +79,6 @@ def test_positions_restart_in_each_sentence():
 def test_a_report_of_nothing_is_finite_where_it_takes_up_every_position(tiny_model, compiled):
     model, params, state = tiny_model
     nothing = np.zeros((1, model.config.text.max_positions), np.int32)
-    assert sentence_positions(nothing).max() == nothing.shape[1] - 1
     found = compiled.encode_texts(params, state, nothing, nothing, num_sentences=3)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
 

@@ -146,7 +146,7 @@ def test_training_is_refused_before_anything_is_written(phantom_dir, tmp_path, c
         (
             ("objective=mgca", "model.local=prototypes", "loss.protocol=mgca_compat")
             + ("evaluation.batch_size=100",),
-            "evaluation.batch_size=100, rounded up to fill 8 devices,=104 does not split",
+            "evaluation.batch_size on 8 devices, of which it has to be a multiple,=104 does not sp",
         ),
     ],
 )

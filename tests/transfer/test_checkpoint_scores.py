@@ -1,7 +1,6 @@
 """A checkpoint scored on one task, beside the untrained encoder or another checkpoint."""
 
 import json
-import shutil
 
 import pytest
 import tiny_run
@@ -108,13 +107,9 @@ def test_bad_prompts_are_one_line(phantom_dir, tmp_path, written, says):
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
-def test_linear_probes_stand_beside_the_untrained_encoder(phantom_dir, tmp_path):
+def test_linear_probes_stand_beside_the_untrained_encoder(phantom_dir):
     run = tiny_run.untrained_run(phantom_dir)
-    other = shutil.copytree(run, tmp_path / "run")  # the same, but for what draws replicates
-    config = json.loads((other / "config.json").read_text())
-    config["seed"] += 1
-    config["evaluation"]["bootstrap"] += 1
-    (other / "config.json").write_text(json.dumps(config))
+    other = tiny_run.untrained_run(phantom_dir, seed=1, bootstrap=40)  # another's draws
     request = Request(
         "linear", phantom_dir, fractions=(0.1, 1.0), seeds=2, subgroups=Subgroups(("view",))
     )
