@@ -264,13 +264,17 @@ def _levels(dataset, stored: np.ndarray, window: Window) -> np.ndarray:
     """Grey levels 0..1, float32, before MONOCHROME1 is inverted."""
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
+    for name in ("RescaleSlope", "RescaleIntercept"):  # emptied by whoever took names out
+        if name in dataset and dataset[name].is_empty:
+            del dataset[name]
     values = apply_modality_lut(stored, dataset)
     if window is Window.HEADER and dataset.get("VOILUTSequence"):
         bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
         mapped = apply_voi_lut(np.rint(values).astype(np.int32), dataset, index=0)
         return np.clip(mapped / float(2**bits - 1), 0, 1).astype(np.float32)
     values = values.astype(np.float32)
-    if window is Window.HEADER and (_first(dataset.get("WindowWidth")) or 0) > 0:
+    centred = _first(dataset.get("WindowCenter")) is not None
+    if window is Window.HEADER and centred and (_first(dataset.get("WindowWidth")) or 0) > 0:
         return _windowed(dataset, values)
     padding = _padding(dataset, stored)
     field = values if padding is None else values[~padding]

@@ -94,9 +94,9 @@ def read_image(
 ) -> np.ndarray:
     """Reads a file as [h, w] uint8 grey. The kind is known by its content, not by its name.
 
-    Colour becomes grey by luma and transparency is dropped; 16-bit PNG keeps its upper 8 bits, or
-    is scaled by its largest value where that uses 12 bits or fewer. EXIF rotation is not applied:
-    radiographs come without, and a viewer's wish is not the detector's.
+    Colour becomes grey by luma and transparency is dropped; of a 16-bit PNG the upper 8 of the bits
+    that its largest value needs are kept. EXIF rotation is not applied: radiographs come without,
+    and a viewer's wish is not the detector's.
 
     Args:
       image: path or content.
@@ -129,8 +129,7 @@ def _reduction(shape: tuple[int, int], long_side: int) -> int:
 
 def _to_grey(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype == np.uint16:
-        highest = int(pixels.max())
-        shift = max(highest.bit_length(), 8) - 8 if highest < 4096 else 8
+        shift = max(int(pixels.max()).bit_length(), 8) - 8
         pixels = (pixels >> shift).astype(np.uint8)
     if pixels.ndim == 2:
         return pixels

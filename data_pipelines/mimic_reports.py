@@ -21,11 +21,11 @@ _BANNER = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _WET_READ = re.compile(
-    r"\s*(?:WET[ \t]+READ|PRELIMINARY[ \t]+READ|PFI\b|PROVISIONAL[ \t]+FINDINGS)"
+    r"\s*(?:WET[ \t]*READ|PRELIMINARY[ \t]+READ|PFI\b|PROVISIONAL[ \t]+FINDINGS)"
 )
 _ADDENDUM = re.compile(r"\s*(?:\w+[ \t]+)?ADDENDUM\b", re.IGNORECASE)
 # Within the report it needs no colon to part from what stands before it.
-_APART = re.compile(r"^[ \t]*(?:ADDENDUM|ADDENDA|WET[ \t]+READ)\b[ \t]*:?", re.MULTILINE)
+_APART = re.compile(r"^[ \t]*(?:ADDENDUM|ADDENDA|WET[ \t]*READ)\b[ \t]*:?", re.MULTILINE)
 # Capitals, and the colon of a time. Bounded, so that a long line costs no squared time.
 _NAME = r"[A-Z](?:[A-Z0-9 \t,;()/&.'_#+-]|(?<=\d):(?=\d\d)){1,89}"
 _CAPITALS = re.compile(rf"^[ \t]*({_NAME}):(?!\d)", re.MULTILINE)
@@ -41,6 +41,12 @@ _EMPTY_HEADING = re.compile(
 _ANY_CASE = re.compile(r"^[ \t]*([A-Za-z]{7,12})[ \t]*:", re.MULTILINE)
 # A line in capitals that stands alone is the name of an examination, with no colon after it.
 _TITLE = re.compile(rf"\s*{_NAME}:?\s*")
+_TOLD = re.compile(
+    r"^[ \t]*(?:FINDINGS?|IMPRESSIONS?|CONCLUSIONS?|OPINION|SUMMARY)\b[^:\n]*:", re.I | re.M
+)
+_IMPRESSION = re.compile(
+    r"^[ \t]*(?:IMPRESSIONS?|CONCLUSIONS?|OPINION|SUMMARY)\b[^:\n]*:", re.I | re.M
+)
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _EXAMINATION = re.compile(
     r"\b(?:CHEST|RADIOGRAPHS?|VIEWS?|X-?RAYS?|CXR|FILMS?|PORTABLE|UPRIGHT|SUPINE|FRONTAL|LATERAL|"
@@ -49,7 +55,7 @@ _EXAMINATION = re.compile(
 _PROSE = re.compile(r"\b(?:IS|ARE|WAS|WERE|HAS|HAVE|HAD|THERE|NO|NOT|WITHOUT|UNCHANGED|CLEAR)\b")
 # Words of a heading -> the heading that `reports` knows. The first that is found decides.
 _KINDS = (
-    (re.compile(r"\b(?:WET READ|PRELIMINARY READ|PFI|ADDENDUM|ADDENDA)\b"), "NOTIFICATION"),
+    (re.compile(r"\b(?:WET ?READ|PRELIMINARY READ|PFI|ADDENDUM|ADDENDA)\b"), "NOTIFICATION"),
     (re.compile(r"\b(?:NOTIFICATION|COMMUNICATION|DISCUSSED|ATTESTATION)\b"), "NOTIFICATION"),
     (re.compile(r"\bRECOMMEND"), "RECOMMENDATION"),
     (re.compile(r"\bFINDINGS? (?:AND|/|&) IMPRESSION"), "FINDINGS"),
@@ -60,7 +66,10 @@ _KINDS = (
         "INDICATION",
     ),
     (re.compile(r"\b(?:COMPARISONS?|COMPARED|PRIORS?)\b"), "COMPARISON"),
-    (re.compile(r"\b(?:TECHNIQUE|PROCEDURE|EXAM|EXAMINATION|STUDY|STUDIES)\b"), "TECHNIQUE"),
+    (
+        re.compile(r"\b(?:TECHNIQUE|PROCEDURE|EXAM|EXAMINATION|STUDY(?! LIMIT)|STUDIES)\b"),
+        "TECHNIQUE",
+    ),
 )
 _SPELLED = (
     *("findings", "impression", "conclusion", "indication", "comparison"),
@@ -74,8 +83,9 @@ class MimicReport:
     """Sections of a report; "" where it has none. Paragraphs are parted by an empty line.
 
     Attributes:
-      has_headings: findings or impression had a heading; else findings are what stands below the
-        first paragraph of the last section, or the whole text where nothing has a heading.
+      has_headings: findings or impression had a heading. Findings that had none are what stands
+        below the first paragraph of the last section (before the impression, if there is one), or
+        the whole text where nothing has a heading.
     """
 
     findings: str
@@ -85,8 +95,13 @@ class MimicReport:
     has_headings: bool
 
 
-def parse_report(text: str) -> MimicReport:
+def parse_report(text: str, *, headed: bool = False) -> MimicReport:
     """Sections of one file. Wet reads and addenda are not the report, and are dropped.
+
+    Args:
+      text: of the file.
+      headed: findings without a heading are none where the impression has one, as MGCA's code
+        reads them.
 
     Raises:
       BadInput: long_report.
@@ -104,11 +119,10 @@ def parse_report(text: str) -> MimicReport:
     for kind in ("findings", "impression", "indication", "comparison"):
         found[kind] = "\n\n".join(body for name, body in parts if name == kind and body)
     has_headings = bool(found["findings"] or found["impression"])
-    if not has_headings:
+    if not found["findings"] and not (headed and has_headings):
         name, found["findings"] = _text_without_heading(plain)
-        found |= (
-            {name: found[name].removesuffix(found["findings"]).strip()} if name in found else {}
-        )
+        if name in found:
+            found[name] = found[name].removesuffix(found["findings"]).strip()
     return MimicReport(**found, has_headings=has_headings)
 
 
@@ -146,21 +160,28 @@ def _with_plain_headings(text: str) -> str:
     """The same text, with headings that `reports.split_sections` knows."""
     text = _NO_COLON.sub(r"\1:", _ANY_CASE.sub(_respelled, text))
     text = _APART.sub("\n\nNOTIFICATION:", text)
-    # An examination's name heads what was seen, but where findings have a heading of their own.
+    # An examination's name heads what was seen, but where findings have a heading of their own; and
+    # below that, or the impression's, it is a part of what they say.
     own = any(_kind(m.group(1)) == "FINDINGS" for m in _CAPITALS.finditer(text)) or bool(
         re.search(r"^[ \t]*findings?[ \t]*:", text, re.IGNORECASE | re.MULTILINE)
     )
     examination = "TECHNIQUE" if own else "FINDINGS"
+    told = _TOLD.search(text) if own else _IMPRESSION.search(text)
+    begun = told.start() if told else len(text)
 
     def renamed(match: re.Match) -> str:
         name = match.group(1)
         kind = _kind(name)
-        if kind is None and _is_title(name):
+        if kind is None and match.start() < begun and _is_title(name):
             kind = examination
         return match.group() if kind is None else f"\n\n{kind}:"
 
-    paragraphs = _PARAGRAPH.split(_CAPITALS.sub(renamed, text))
-    return "\n\n".join(f"{examination}:" if _is_title(p) else p for p in paragraphs)
+    paragraphs, told = _PARAGRAPH.split(_CAPITALS.sub(renamed, text)), False
+    for place, paragraph in enumerate(paragraphs):
+        told = told or bool((_TOLD if own else _IMPRESSION).search(paragraph))
+        if not told and _is_title(paragraph):
+            paragraphs[place] = f"{examination}:"
+    return "\n\n".join(paragraphs)
 
 
 def _is_title(paragraph: str) -> bool:
@@ -189,11 +210,14 @@ def _respelled(match: re.Match) -> str:
 
 def _text_without_heading(plain: str) -> tuple[str, str]:
     """(section it was taken from, what was seen), where no heading says so: below the own paragraph
-    of the last section that has more than that, or before all headings.
+    of the last section that has more than that, or before all headings; where there is an
+    impression, of the sections before it.
 
     A heading with an empty line after it has no paragraph of its own: it was left in a template.
     """
-    for name, body in reversed(reports.list_sections(_EMPTY_HEADING.sub(r"\1: ___\n\n", plain))):
+    parts = reports.list_sections(_EMPTY_HEADING.sub(r"\1: ___\n\n", plain))
+    said = [k for k, (name, body) in enumerate(parts) if name == "impression" and body]
+    for name, body in reversed(parts[1 : said[0]] if said else parts):
         paragraphs = body.split("\n\n")
         own = paragraphs.pop(0) if name else ""
         told = name in ("notification", "recommendation") and own != "___"

@@ -12,8 +12,14 @@ _SECTIONS = {
     "finding": "findings",
     "findings and impression": "findings",
     "findings/impression": "findings",
+    "findings / impression": "findings",
     "impression": "impression",
     "impressions": "impression",
+    "final impression": "impression",
+    "impression and recommendation": "impression",
+    "impression and recommendations": "impression",
+    "impression/recommendation": "impression",
+    "impression/recommendations": "impression",
     "conclusion": "impression",
     "opinion": "impression",
     "indication": "indication",
@@ -22,7 +28,9 @@ _SECTIONS = {
     "history": "indication",
     "clinical history": "indication",
     "clinical information": "indication",
+    "clinical data": "indication",
     "reason for exam": "indication",
+    "reason for study": "indication",
     "reason for examination": "indication",
     "comparison": "comparison",
     "comparisons": "comparison",
@@ -99,7 +107,7 @@ def split_sections(text: str) -> dict[str, str]:
     """
     (_, lead), *parts = list_sections(text)
     sections: dict[str, str] = {}
-    if lead and "findings" not in dict(parts):
+    if lead and not any(name == "findings" and body for name, body in parts):
         sections["findings"] = lead
     for name, body in parts:
         if body:

@@ -184,8 +184,14 @@ def _read_table(source: FolderSource, changed: tuple[int, int], salt: bytes) -> 
     """Reads the CSV. `changed` is when it was written and its size: another is another table."""
     hashed = functools.partial(pseudonym, salt)
     rows = _read_rows(source)
+    # Without patients a study is the most that is known to be one person's.
+    of_study = source.patient_column is None
     patients = [
-        hashed("patient", row.patient) if row.patient else hashed("row", str(i))
+        hashed("patient", row.patient)
+        if row.patient
+        else hashed("study alone", row.study)
+        if row.study and of_study
+        else hashed("row", str(i))
         for i, row in enumerate(rows)
     ]
     if source.split_column is None:

@@ -142,7 +142,7 @@ class MimicCxrSource:
         """
         files = _files(self)
         text = files.reports.read(key.patient_id, key.study_id)
-        report = mimic_reports.parse_report(text)
+        report = mimic_reports.parse_report(text, headed=self.protocol == MGCA_COMPAT)
         path = files.images.path(key.patient_id, key.study_id, key.image_id)
         return Study(
             pixels=lists.read_listed_image(path),
@@ -263,7 +263,8 @@ def _report_faults(
     with progress("mimic_cxr", "reports", len(studies), lambda: done):
         for done, (study, patient) in enumerate(studies.items()):  # noqa: B007 (told above)
             try:
-                report = mimic_reports.parse_report(files.reports.read(patient, study))
+                text = files.reports.read(patient, study)
+                report = mimic_reports.parse_report(text, headed=source.protocol == MGCA_COMPAT)
             except BadInput:
                 continue
             if source.protocol == MGCA_COMPAT:

@@ -105,6 +105,20 @@ def test_a_window_of_no_width_is_none(width):
     assert levels(values, WindowCenter=500, WindowWidth=width) == levels(values)
 
 
+@pytest.mark.parametrize(
+    "emptied",
+    [
+        {"WindowWidth": 2},
+        {"WindowWidth": 2, "WindowCenter": None},
+        {"RescaleSlope": None, "RescaleIntercept": None},
+        {"RescaleSlope": None, "RescaleIntercept": 5},
+    ],
+)
+def test_tags_that_were_emptied_are_as_if_they_were_not_there(emptied):
+    values = list(range(1000))
+    assert levels(values, **emptied) == levels(values)
+
+
 def test_one_colour_is_no_error():
     assert len(set(levels([700] * 8))) == 1
     assert levels([700] * 999 + [900])[-1] == 255

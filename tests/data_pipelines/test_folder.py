@@ -194,6 +194,16 @@ def test_patients_and_studies_are_kept_together(tmp_path):
     assert counts == {"train": 32, "validation": 4, "test": 4}
 
 
+def test_a_study_is_in_one_split_where_patients_are_not_known(tmp_path):
+    rows = [[f"{i}.png", "Clear.", "", f"S{i // 2}" if i > 1 else "", "train"] for i in range(80)]
+    source = write(tmp_path, rows)
+    source = dataclasses.replace(source, study_column="study", patient_column=None)
+    keys = source.keys()
+    assert len({k.study_id for k in keys}) == len({k.patient_id for k in keys}) == 41
+    for first, second in zip(keys[2::2], keys[3::2], strict=True):
+        assert first.study_id == second.study_id and first.split == second.split
+
+
 def test_given_splits(tmp_path):
     names = ["train", "VALID", "val", "dev", " Validation", "test"]
     rows = [[f"{i}.png", "Clear.", f"P{i}", "", name] for i, name in enumerate(names)]

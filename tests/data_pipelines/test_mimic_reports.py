@@ -85,6 +85,28 @@ def test_all_sections():
         ("FINDINGS\n Clear.\n\n IMPRESSION\n Normal.", "Clear.", "Normal."),
         ("IMPRESSION AP chest since ___:\n\n Normal.", "", "AP chest since ___:\n\nNormal."),
         ("FINDINGS: Clear.\n\n COMPARISON.  ___\n\n CONLCUSION: Normal.", "Clear.", "Normal."),
+        # no heading of findings, below what was asked or compared
+        (
+            "REASON FOR EXAMINATION: Fever.\n\n Heart is normal.\n Lungs clear.\n\n"
+            " IMPRESSION: No pneumonia.",
+            "Heart is normal. Lungs clear.",
+            "No pneumonia.",
+        ),
+        ("COMPARISON: None.\n\n Clear.\n\n No edema.\n\nIMPRESSION: Normal.\n\n So it is.",)
+        + ("Clear.\n\nNo edema.", "Normal.\n\nSo it is."),
+        ("HISTORY: Fever.\n\nCOMPARISON: None.\n\nIMPRESSION: Normal.", "", "Normal."),
+        # an examination's name within what was seen
+        ("FINDINGS:\n\nPA AND LATERAL CHEST: Clear.", "PA AND LATERAL CHEST: Clear.", ""),
+        (
+            "FINDINGS:\n\nCHEST: Clear.\n\nLEFT RIBS, THREE VIEWS: Whole.\n\nIMPRESSION: Normal.",
+            "CHEST: Clear.\n\nLEFT RIBS, THREE VIEWS: Whole.",
+            "Normal.",
+        ),
+        ("FINDINGS:\n\nPORTABLE CHEST\n\nClear.", "PORTABLE CHEST\n\nClear.", ""),
+        ("HISTORY: Fever.\n\nIMPRESSION:\n\nCHEST: Clear.", "", "CHEST: Clear."),
+        ("IMPRESSION:\n\nNORMAL CHEST.", "", "NORMAL CHEST."),
+        ("FINDINGS: Clear.\n\nSTUDY LIMITATIONS: None.", "Clear.\n\nSTUDY LIMITATIONS: None.", ""),
+        ("IMPRESSION: Normal.\n\nWETREAD: Large pneumothorax.", "", "Normal."),
         # what is in capitals throughout is no title
         ("THERE IS NO CHEST TUBE\n\nIMPRESSION: Normal.", "", "Normal."),
         ("", "", ""),
@@ -94,6 +116,13 @@ def test_all_sections():
 def test_findings_and_impression(text, findings, impression):
     report = parse_report(text)
     assert (report.findings, report.impression) == (findings, impression)
+
+
+def test_the_peers_take_no_findings_that_have_no_heading():
+    text = "COMPARISON: None.\n\n Clear.\n\nIMPRESSION: Normal."
+    report = parse_report(text, headed=True)
+    assert (report.findings, report.impression) == ("", "Normal.")
+    assert report.comparison == "None.\n\nClear."
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,17 @@ GOLDEN = (-1970711489451281740, 4723597722081202809, -3082278113860498832)
             "INDICATION: cough FINDINGS: clear lungs IMPRESSION: normal",
             {"indication": "cough", "findings": "clear lungs", "impression": "normal"},
         ),
+        ("FINDINGS / IMPRESSION: Clear.", {"findings": "Clear."}),
+        ("FINAL IMPRESSION: Normal.", {"impression": "Normal."}),
+        ("IMPRESSION AND RECOMMENDATIONS: Normal. CT.", {"impression": "Normal. CT."}),
+        (
+            "REASON FOR STUDY: pneumonia?\nIMPRESSION: Normal.",
+            {"indication": "pneumonia?", "impression": "Normal."},
+        ),
+        (
+            "Lungs clear.\nFINDINGS:\nIMPRESSION: Normal.",
+            {"findings": "Lungs clear.", "impression": "Normal."},
+        ),
         ("No acute findings: clear.", {"findings": "No acute findings: clear."}),
         ("Finding\u017f: clear.", {"findings": "Finding\u017f: clear."}),  # a long s is no s
         ("FINDINGS: Clear\n\nDr. A was told.", {"findings": "Clear\n\nDr. A was told."}),
