@@ -64,7 +64,7 @@ def test_grey_png_is_its_pixels():
     ("highest", "shift"), [(255, 0), (1023, 2), (4095, 4), (4100, 5), (16383, 6), (65535, 8)]
 )
 def test_16_bit_png(highest, shift):
-    """Detectors of 10, 12 or 14 bits write them into 16: the upper 8 of those would be nearly black."""
+    """Detectors write 10, 12 or 14 bits into 16: the upper 8 of those would be nearly black."""
     values = np.random.default_rng(2).integers(0, highest + 1, (13, 21), np.uint16)
     values[0, 0] = highest
     np.testing.assert_array_equal(read_image(png(values, 0)), values >> shift)
