@@ -42,10 +42,9 @@ def make_mesh(mesh_config: ConfigDict, devices: Sequence[jax.Device] | None = No
     if devices is None:
         devices = jax.devices()
     arranged = _arrange(tuple(sizes.values()), list(devices))
+    check_rows(arranged)
     mesh = Mesh(arranged, AXES, axis_types=(AxisType.Auto,) * len(AXES))
     everywhere = jax.process_count() > 1 and set(devices) == set(jax.devices())
-    if everywhere:
-        check_rows(arranged)
     if everywhere and jax.default_backend() == "cpu":
         _join_groups(mesh)
     return mesh
