@@ -41,12 +41,9 @@ _EMPTY_HEADING = re.compile(
 _ANY_CASE = re.compile(r"^[ \t]*([A-Za-z]{7,12})[ \t]*:", re.MULTILINE)
 # A line in capitals that stands alone is the name of an examination, with no colon after it.
 _TITLE = re.compile(rf"\s*{_NAME}:?\s*")
-_TOLD = re.compile(
-    r"^[ \t]*(?:FINDINGS?|IMPRESSIONS?|CONCLUSIONS?|OPINION|SUMMARY)\b[^:\n]*:", re.I | re.M
-)
-_IMPRESSION = re.compile(
-    r"^[ \t]*(?:IMPRESSIONS?|CONCLUSIONS?|OPINION|SUMMARY)\b[^:\n]*:", re.I | re.M
-)
+_CONCLUDES = r"IMPRESSIONS?|CONCLUSIONS?|OPINION|SUMMARY"
+_IMPRESSION = re.compile(rf"^[ \t]*(?:{_CONCLUDES})\b[^:\n]*:", re.I | re.M)
+_TOLD = re.compile(rf"^[ \t]*(?:FINDINGS?|{_CONCLUDES})\b[^:\n]*:", re.I | re.M)
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _EXAMINATION = re.compile(
     r"\b(?:CHEST|RADIOGRAPHS?|VIEWS?|X-?RAYS?|CXR|FILMS?|PORTABLE|UPRIGHT|SUPINE|FRONTAL|LATERAL|"
@@ -166,8 +163,9 @@ def _with_plain_headings(text: str) -> str:
         re.search(r"^[ \t]*findings?[ \t]*:", text, re.IGNORECASE | re.MULTILINE)
     )
     examination = "TECHNIQUE" if own else "FINDINGS"
-    told = _TOLD.search(text) if own else _IMPRESSION.search(text)
-    begun = told.start() if told else len(text)
+    heading = _TOLD if own else _IMPRESSION
+    first = heading.search(text)
+    begun = first.start() if first else len(text)
 
     def renamed(match: re.Match) -> str:
         name = match.group(1)
@@ -178,7 +176,7 @@ def _with_plain_headings(text: str) -> str:
 
     paragraphs, told = _PARAGRAPH.split(_CAPITALS.sub(renamed, text)), False
     for place, paragraph in enumerate(paragraphs):
-        told = told or bool((_TOLD if own else _IMPRESSION).search(paragraph))
+        told = told or bool(heading.search(paragraph))
         if not told and _is_title(paragraph):
             paragraphs[place] = f"{examination}:"
     return "\n\n".join(paragraphs)

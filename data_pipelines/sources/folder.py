@@ -184,16 +184,16 @@ def _read_table(source: FolderSource, changed: tuple[int, int], salt: bytes) -> 
     """Reads the CSV. `changed` is when it was written and its size: another is another table."""
     hashed = functools.partial(pseudonym, salt)
     rows = _read_rows(source)
-    # Without patients a study is the most that is known to be one person's.
-    of_study = source.patient_column is None
-    patients = [
-        hashed("patient", row.patient)
-        if row.patient
-        else hashed("study alone", row.study)
-        if row.study and of_study
-        else hashed("row", str(i))
-        for i, row in enumerate(rows)
-    ]
+
+    def owner(number: int, row: _Row) -> str:
+        if row.patient:
+            return hashed("patient", row.patient)
+        # Without patients a study is the most that is known to be one person's.
+        if row.study and source.patient_column is None:
+            return hashed("study alone", row.study)
+        return hashed("row", str(number))
+
+    patients = [owner(i, row) for i, row in enumerate(rows)]
     if source.split_column is None:
         splits = _drawn_splits(patients)
     else:

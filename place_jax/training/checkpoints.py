@@ -169,9 +169,8 @@ def _damage_is_said(checkpoint: epath.Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, PermissionError | MemoryError) or is_outage(error):
-            raise
-        if any(word in str(error) for word in _NO_ANSWER):
+        refused = any(word in str(error) for word in _NO_ANSWER)
+        if isinstance(error, PermissionError | MemoryError) or refused or is_outage(error):
             raise
         raise Damaged(
             "damaged_checkpoint", f"{checkpoint} is damaged ({_first_line(error)})"
